@@ -26,7 +26,7 @@ class EncodingLimits:
     )
 
     def __init__(self) -> None:
-        self.hash_max_listpack_entries = 128
+        self.hash_max_listpack_entries = 512
         self.hash_max_listpack_value = 64
         self.set_max_intset_entries = 512
         self.set_max_listpack_entries = 128
