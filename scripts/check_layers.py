@@ -4,7 +4,7 @@
     python3 scripts/check_layers.py [ROOT]
 
 Owns the rules; reads source with `ast` and imports none of it. Prints one line per violation and exits 1 if
-there is any. An import inside a function or under TYPE_CHECKING counts like any other: a dependency is one however
+there is any. An import inside a function or under TYPE_CHECKING counts like any other, however
 late it is loaded.
 
     storage            the standard library
@@ -28,7 +28,7 @@ from typing import NamedTuple
 PACKAGES = ("server", "protocol", "storage")
 MAX_LINES = 700  # a module past about 600 is two modules; the rest is room to finish a thought
 VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager"})
-# A family of value types; nobody imports the standard types beside it by accident, since it is always storage.types.
+# A family of value types: always spelled storage.types, so nobody takes it for the standard module.
 NAMED_ALIKE = frozenset({"storage.types"})
 # A handler reaches these through its context.
 CLOSED_TO_COMMANDS = (
