@@ -27,8 +27,7 @@ def pytest_addoption(parser):
         "--oracle-commands",
         type=int,
         default=int(os.environ.get("REDISELECT_ORACLE_COMMANDS", "0")),
-        help="commands to compare in all, spread over the groups (default: 20000; 200000 with
-        REDISELECT_CI=1)",
+        help="commands to compare, over all groups (default: 20000; 200000 with REDISELECT_CI=1)",
     )
     group.addoption(
         "--oracle-seed",

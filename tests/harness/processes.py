@@ -4,8 +4,8 @@ Owns starting on a free loopback port, waiting until the server answers, its log
 Must not know pytest, so that scripts use it too.
 
 Environment:
-    REDISELECT_PYTHON         the interpreter this server is started with (default: the one that runs the
-    tests) REDISELECT_SERVER         a whole command to start in place of this server
+    REDISELECT_PYTHON         the interpreter this server is started with (default: that of the tests)
+    REDISELECT_SERVER         a whole command to start in place of this server
     REDISELECT_ORACLE_BINARY  the real server to compare with (default: redis-server from the path)
 """
 
@@ -213,7 +213,7 @@ def start_own(*args, **options) -> Server:
 
 
 def start_real(*args, **options) -> Server:
-    """Start the real server without persistence and with DEBUG allowed; the caller has checked `real_binary()`."""
+    """Start the real server without persistence and with DEBUG allowed; `real_binary()` names it."""
     binary = real_binary()
     assert binary is not None
     if "--save" not in args:
