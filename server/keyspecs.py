@@ -14,9 +14,10 @@ from storage.numeric import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+    from collections.abc import Iterable, Sequence
+    from typing import Callable, Optional
 
-    KeyPositions = List[Tuple[int, int]]  # (position, key flags)
+    KeyPositions = list[tuple[int, int]]  # (position, key flags)
     KeyFinder = Callable[[Sequence[bytes]], KeyPositions]
 
 # What the command may do with the whole value of a key: exactly one of these in a specification.
@@ -183,7 +184,7 @@ def find_keys(specs: Iterable[KeySpec], finder: Optional[KeyFinder], argv: Seque
     return found
 
 
-def legacy_range(specs: Sequence[KeySpec]) -> Tuple[int, int, int, bool]:
+def legacy_range(specs: Sequence[KeySpec]) -> tuple[int, int, int, bool]:
     """Return the (first, last, step) that COMMAND has always shown, and whether it misses keys ("movablekeys").
 
     Only plain ranges that follow one another can be expressed; (0, 0, 0) when there are none.

@@ -12,7 +12,8 @@ from server.keyspecs import NOT_KEY, OW, RM, RO, RW, KeySpec, find_keys, legacy_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any, Callable, Optional, TypeVar, Union
 
     from server.keyspecs import KeyFinder, KeyPositions
 
@@ -105,7 +106,7 @@ _CATEGORY_OF_GROUP = {
     "bitmap": b"bitmap",
     "hyperloglog": b"hyperloglog",
     "geo": b"geo",
-    "pubsub": b"pubsub",
+    "pubsub": b"",  # by the flag: PUBSUB HELP has no part in it
     "generic": b"keyspace",
     "connection": b"connection",
     "transactions": b"transaction",
@@ -189,17 +190,17 @@ class CommandSpec:
         handler: Optional[Handler],
         arity: int,
         flags: int,
-        keys: Tuple[KeySpec, ...],
+        keys: tuple[KeySpec, ...],
         keys_by: Optional[KeyFinder],
         group: str,
         since: str,
         complexity: str,
-        history: Sequence[Tuple[str, str]],
+        history: Sequence[tuple[str, str]],
         tips: Sequence[str],
         syntax: str,
         summary: str,
         acl: Sequence[str],
-        deprecated: Optional[Tuple[str, str]],
+        deprecated: Optional[tuple[str, str]],
         is_system: bool,
     ) -> None:
         self.name = name
@@ -216,11 +217,12 @@ class CommandSpec:
         self.summary = summary
         self.deprecated = deprecated
         self.is_system = is_system
-        self.subcommands: Optional[Dict[bytes, CommandSpec]] = None
+        self.subcommands: Optional[dict[bytes, CommandSpec]] = None
         self.parent: Optional[CommandSpec] = None
         self.first_key, self.last_key, self.step, movable = legacy_range(keys)
         self.flags = flags | MOVABLE_KEYS if movable else flags
-        self.categories = derive_categories(flags, group, acl)
+        # A container grants nothing by itself, so it has no category of its group.
+        self.categories = derive_categories(flags, group if handler is not None else "server", acl)
         self.trips = 0
         self.id = -1
         self._refuse_contradictions()
@@ -253,11 +255,11 @@ class CommandSpec:
         """Return (position, key flags) for every key of a vector; empty where the vector is malformed."""
         return find_keys(self.keys, self.keys_by, argv)
 
-    def category_names(self) -> List[bytes]:
+    def category_names(self) -> list[bytes]:
         categories = self.categories
         return [name for place, name in enumerate(CATEGORY_NAMES) if categories >> place & 1]
 
-    def flag_names(self) -> List[bytes]:
+    def flag_names(self) -> list[bytes]:
         flags = self.flags
         return [name for flag, name in FLAG_NAMES if flags & flag]
 
@@ -275,8 +277,6 @@ class CommandSpec:
             self._refuse("no summary: give the handler a docstring")
         if not self.since[:1].isdigit() or self.since.count(".") != 2:
             self._refuse("since is not a version")
-        if not self.complexity and not self.is_system:
-            self._refuse("no complexity")
         for spec in self.keys:
             access = spec.flags & (RO | RW | OW | RM)
             if not spec.flags & NOT_KEY and (not access or access & (access - 1)):
@@ -299,22 +299,22 @@ class Group:
         if name not in _CATEGORY_OF_GROUP:
             raise DeclarationError(f"unknown group {name!r}")
         self.name = name
-        self.specs: List[CommandSpec] = []
+        self.specs: list[CommandSpec] = []
 
     def command(
         self,
         name: str,
         arity: int,
         flags: int = 0,
-        keys: Union[KeySpec, Tuple[KeySpec, ...]] = (),
+        keys: Union[KeySpec, tuple[KeySpec, ...]] = (),
         since: str = "1.0.0",
         complexity: str = "",
-        history: Sequence[Tuple[str, str]] = (),
+        history: Sequence[tuple[str, str]] = (),
         tips: Sequence[str] = (),
         syntax: str = "",
         acl: Sequence[str] = (),
         keys_by: Optional[KeyFinder] = None,
-        deprecated: Optional[Tuple[str, str]] = None,
+        deprecated: Optional[tuple[str, str]] = None,
         is_system: bool = False,
         summary: str = "",
     ) -> Callable[[AnyHandler], AnyHandler]:
@@ -355,10 +355,10 @@ class Group:
         since: str = "1.0.0",
         complexity: str = "Depends on subcommand.",
         summary: str = "",
-        history: Sequence[Tuple[str, str]] = (),
+        history: Sequence[tuple[str, str]] = (),
         tips: Sequence[str] = (),
         acl: Sequence[str] = (),
-        deprecated: Optional[Tuple[str, str]] = None,
+        deprecated: Optional[tuple[str, str]] = None,
         help_since: str = "5.0.0",
         help_flags: int = LOADING | STALE,
         help_acl: Sequence[str] = (),
@@ -391,16 +391,16 @@ class Group:
         handler: Optional[Handler],
         arity: int,
         flags: int,
-        keys: Union[KeySpec, Tuple[KeySpec, ...]],
+        keys: Union[KeySpec, tuple[KeySpec, ...]],
         keys_by: Optional[KeyFinder],
         since: str,
         complexity: str,
-        history: Sequence[Tuple[str, str]],
+        history: Sequence[tuple[str, str]],
         tips: Sequence[str],
         syntax: str,
         summary: str,
         acl: Sequence[str],
-        deprecated: Optional[Tuple[str, str]],
+        deprecated: Optional[tuple[str, str]],
         is_system: bool,
     ) -> None:
         self.specs.append(
@@ -438,8 +438,8 @@ class Registry:
     __slots__ = ("by_name", "specs")
 
     def __init__(self) -> None:
-        self.by_name: Dict[bytes, CommandSpec] = {}
-        self.specs: List[CommandSpec] = []
+        self.by_name: dict[bytes, CommandSpec] = {}
+        self.specs: list[CommandSpec] = []
 
     @classmethod
     def of(cls, groups: Iterable[Group]) -> Registry:
