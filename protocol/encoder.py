@@ -1,0 +1,254 @@
+"""Reply values to bytes: two tables, type to encoder, one per RESP version.
+
+`RESP2[type(value)](value)` and `RESP3[...]` return the encoded bytes. Must not know sessions or sockets; adding a
+reply type means adding a row to each table and nothing else.
+
+Arrays of bulk strings are the bulk of all output. Interleaving a list of headers with the values and joining once on
+CRLF costs half of formatting each with `%`.
+"""
+
+from __future__ import annotations
+
+from protocol.reply import (
+    Attribute,
+    BigNumber,
+    Constant,
+    ErrorReply,
+    Map,
+    Multi,
+    Pairs,
+    Push,
+    SetReply,
+    Status,
+    Verbatim,
+)
+from storage.numeric import format_float
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Sequence
+
+    Table = Dict[type, Callable[[Any], bytes]]
+
+CRLF = b"\r\n"
+MAX_KEPT_HEADERS = 4096  # headers of strings up to this long are kept, longer ones made anew
+
+
+class BulkHeaders(dict):  # type: ignore[type-arg]
+    """Length to b"$<length>", filled as lengths are met."""
+
+    def __missing__(self, length: int) -> bytes:
+        header = b"$%d" % length
+        if length < MAX_KEPT_HEADERS:
+            self[length] = header
+        return header
+
+
+BULK = BulkHeaders()
+header_of = BULK.__getitem__
+
+
+def encode_bulk(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def encode_int(value: int) -> bytes:
+    return b":%d\r\n" % value
+
+
+def encode_status(value: Status) -> bytes:
+    return b"+%b\r\n" % value.text
+
+
+def encode_error(value: ErrorReply) -> bytes:
+    return error_line(value.text)
+
+
+def error_line(text: bytes) -> bytes:
+    """An error on one line: a CR or LF inside it becomes a space, as Redis does."""
+    if b"\n" in text or b"\r" in text:
+        text = text.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"-%b\r\n" % text
+
+
+def encode_bulk_run(values: Sequence[bytes]) -> bytes:
+    """Bulk strings one after the other, without an array header."""
+    count = len(values)
+    parts: list[bytes] = [b""] * (2 * count + 1)
+    parts[0:-1:2] = map(header_of, map(len, values))
+    parts[1::2] = values
+    return CRLF.join(parts)
+
+
+def encode_sequence(values: Sequence[Any], table: Table) -> bytes:
+    """The elements of an aggregate one after the other."""
+    if not values:
+        return b""
+    if values[0].__class__ is bytes:
+        try:
+            return encode_bulk_run(values)  # Trying first: 110 -> 85 ns an element of LRANGE 600.
+        except TypeError:
+            pass  # a mixed sequence: len() or join() met something else
+    kinds = set(map(type, values))
+    if len(kinds) == 1:
+        encode = table[kinds.pop()]
+        return b"".join([encode(value) for value in values])
+    return b"".join([table[value.__class__](value) for value in values])
+
+
+def flat(pairs: Sequence[Any]) -> list[Any]:
+    """[(a, b), (c, d)] to [a, b, c, d]."""
+    values: list[Any] = [None] * (2 * len(pairs))
+    if pairs:
+        values[0::2], values[1::2] = zip(*pairs)
+    return values
+
+
+# RESP2 ---------------------------------------------------------------------------------------------------------
+
+
+def _array2(values: Sequence[Any]) -> bytes:
+    return b"*%d\r\n%b" % (len(values), encode_sequence(values, RESP2))
+
+
+def _items2(value: SetReply | Push) -> bytes:
+    return _array2(value.items)
+
+
+def _pairs2(value: Map | Pairs) -> bytes:
+    return _array2(flat(value.items))
+
+
+def _float2(value: float) -> bytes:
+    return encode_bulk(format_float(value))
+
+
+def _bool2(value: bool) -> bytes:
+    return b":1\r\n" if value else b":0\r\n"
+
+
+def _none2(value: None) -> bytes:
+    return b"$-1\r\n"
+
+
+def _constant2(value: Constant) -> bytes:
+    return value.resp2
+
+
+def _verbatim2(value: Verbatim) -> bytes:
+    return encode_bulk(value.text)
+
+
+def _bignum2(value: BigNumber) -> bytes:
+    return encode_bulk(value.digits)
+
+
+def _attribute2(value: Attribute) -> bytes:
+    return RESP2[value.reply.__class__](value.reply)
+
+
+def _multi2(value: Multi) -> bytes:
+    return encode_sequence(value.replies, RESP2)
+
+
+def _bytearray(value: bytearray) -> bytes:
+    return encode_bulk(bytes(value))
+
+
+RESP2: Table = {
+    bytes: encode_bulk,
+    bytearray: _bytearray,
+    int: encode_int,
+    type(None): _none2,
+    list: _array2,
+    tuple: _array2,
+    Constant: _constant2,
+    Status: encode_status,
+    ErrorReply: encode_error,
+    float: _float2,
+    bool: _bool2,
+    Map: _pairs2,
+    SetReply: _items2,
+    Push: _items2,
+    Pairs: _pairs2,
+    Verbatim: _verbatim2,
+    BigNumber: _bignum2,
+    Attribute: _attribute2,
+    Multi: _multi2,
+}
+
+# RESP3 ---------------------------------------------------------------------------------------------------------
+
+
+def _array3(values: Sequence[Any]) -> bytes:
+    return b"*%d\r\n%b" % (len(values), encode_sequence(values, RESP3))
+
+
+def _set3(value: SetReply) -> bytes:
+    return b"~%d\r\n%b" % (len(value.items), encode_sequence(value.items, RESP3))
+
+
+def _push3(value: Push) -> bytes:
+    return b">%d\r\n%b" % (len(value.items), encode_sequence(value.items, RESP3))
+
+
+def _map3(value: Map) -> bytes:
+    return b"%%%d\r\n%b" % (len(value.items), encode_sequence(flat(value.items), RESP3))
+
+
+def _pairs3(value: Pairs) -> bytes:
+    return _array3([list(pair) for pair in value.items])
+
+
+def _float3(value: float) -> bytes:
+    return b",%b\r\n" % format_float(value)
+
+
+def _bool3(value: bool) -> bytes:
+    return b"#t\r\n" if value else b"#f\r\n"
+
+
+def _none3(value: None) -> bytes:
+    return b"_\r\n"
+
+
+def _constant3(value: Constant) -> bytes:
+    return value.resp3
+
+
+def _verbatim3(value: Verbatim) -> bytes:
+    return b"=%d\r\n%b:%b\r\n" % (len(value.text) + 4, value.kind, value.text)
+
+
+def _bignum3(value: BigNumber) -> bytes:
+    return b"(%b\r\n" % value.digits
+
+
+def _attribute3(value: Attribute) -> bytes:
+    pairs = encode_sequence(flat(value.items), RESP3)
+    return b"|%d\r\n%b%b" % (len(value.items), pairs, RESP3[value.reply.__class__](value.reply))
+
+
+def _multi3(value: Multi) -> bytes:
+    return encode_sequence(value.replies, RESP3)
+
+
+RESP3: Table = dict(RESP2)
+RESP3.update(
+    {
+        type(None): _none3,
+        list: _array3,
+        tuple: _array3,
+        Constant: _constant3,
+        float: _float3,
+        bool: _bool3,
+        Map: _map3,
+        SetReply: _set3,
+        Push: _push3,
+        Pairs: _pairs3,
+        Verbatim: _verbatim3,
+        BigNumber: _bignum3,
+        Attribute: _attribute3,
+        Multi: _multi3,
+    }
+)

@@ -1,0 +1,167 @@
+"""Clients that wait for a key: first come, first served, for each key.
+
+A blocking handler that finds nothing answers `Block`; the session waits here, and when one of its keys changes its
+command is simply run again. If that blocks again, it keeps its place. Owns the queues and their timers; must not know
+what a command waits for beyond the class of value that could serve it.
+
+A waiter stands in the queue of each of its keys. `note` collects the touched keys that somebody waits for, dispatch
+calls `serve_ready` when the unit that touched them has ended. Ten thousand waiters cost an unrelated command one
+dictionary lookup for each changed key.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from protocol.reply import Block
+from server.session import BLOCKED, DOOMED
+from storage.errors import UNBLOCKED
+from storage.events import FLUSHED, SWAPPED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence, Tuple
+
+    from server.registry import CommandSpec
+    from server.services import Services
+    from server.session import Session
+    from storage.database import Database
+    from storage.events import Event
+
+    Place = Tuple[int, bytes]  # database number, key
+
+
+class Waiter:
+    """One blocked session: what it runs again and where it stands."""
+
+    __slots__ = ("session", "spec", "argv", "block", "places", "timer", "since_s", "service")
+
+    def __init__(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], block: Block) -> None:
+        self.session = session
+        self.spec = spec
+        self.argv = argv
+        self.block = block
+        number = session.db.number
+        self.places: List[Place] = [(number, key) for key in dict.fromkeys(block.keys)]
+        self.timer: Any = None
+        self.since_s = monotonic()
+
+
+class Blocking:
+    """The queues of waiters. Joining and leaving are O(keys of the command)."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.queues: Dict[Place, Dict[Waiter, None]] = {}  # dictionaries keep the order of arrival
+        self.ready: Dict[Place, None] = {}  # touched keys with waiters, in the order they were touched
+        self.waiters: Dict[Session, Waiter] = {}
+
+    def __len__(self) -> int:
+        return len(self.waiters)
+
+    def wait(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], block: Block) -> None:
+        """Let a session wait; it runs nothing more until it is served, times out or is unblocked."""
+        waiter = Waiter(session, spec, argv, block)
+        if not self.waiters:
+            self.services.dispatch.listen(self)
+        self.waiters[session] = waiter
+        session.waiter = waiter
+        session.halted |= BLOCKED
+        for place in waiter.places:
+            self.queues.setdefault(place, {})[waiter] = None
+        if block.timeout_ms:
+            waiter.timer = self.services.timers.at(
+                waiter.since_s + block.timeout_ms / 1000.0, lambda: self.time_out(waiter)
+            )
+
+    def release(self, waiter: Waiter) -> None:
+        """Take a waiter out of every queue; the caller has answered it, or it is gone."""
+        session = waiter.session
+        if self.waiters.pop(session, None) is None:
+            return
+        for place in waiter.places:
+            queue = self.queues[place]
+            queue.pop(waiter, None)
+            if not queue:
+                del self.queues[place]
+        if waiter.timer is not None:
+            waiter.timer.cancel()
+        session.waiter = None
+        session.halted &= ~BLOCKED
+        if not self.waiters:
+            self.services.dispatch.unlisten(self)
+        if not session.halted & DOOMED:
+            self.services.resumed.append(session)
+
+    def time_out(self, waiter: Waiter) -> None:
+        """Answer a waiter whose time is up."""
+        if self.waiters.get(waiter.session) is waiter:
+            self.release(waiter)
+            waiter.session.emit(waiter.block.on_timeout)
+
+    def unblock(self, session: Session, with_error: bool) -> bool:
+        """CLIENT UNBLOCK: as if its time were up, or with an error. False if it does not wait for keys."""
+        waiter = self.waiters.get(session)
+        if waiter is None:
+            return False
+        self.refuse(waiter, UNBLOCKED) if with_error else self.time_out(waiter)
+        return True
+
+    def refuse(self, waiter: Waiter, text: bytes) -> None:
+        """Answer a waiter with an error."""
+        self.release(waiter)
+        self.services.stats.count_error(text)
+        waiter.session.emit_error(text)
+
+    def forget(self, session: Session) -> None:
+        """The session is being closed."""
+        waiter = self.waiters.get(session)
+        if waiter is not None:
+            session.halted |= DOOMED
+            self.release(waiter)
+
+    # Waking ----------------------------------------------------------------------------------------------------
+
+    def note(self, db: Database, key: bytes | None, event: Event, session: Session | None) -> None:
+        """A key changed: remember it if somebody waits for it."""
+        if key is not None:
+            place = (db.number, key)
+            if place in self.queues:
+                self.ready[place] = None
+        elif event is FLUSHED or event is SWAPPED:
+            number = db.number
+            for place in self.queues:
+                if place[0] == number:
+                    self.ready[place] = None
+
+    def serve_ready(self) -> None:
+        """Run the waiters of the touched keys again, in the order of the keys and of their arrival.
+
+        Serving one may touch further keys (BLMOVE); they join the end of `ready` and are served by the next call.
+        """
+        ready, self.ready = self.ready, {}
+        for place in ready:
+            queue = self.queues.get(place)
+            if queue:
+                self.serve(place, list(queue))
+
+    def serve(self, place: Place, waiters: List[Waiter]) -> None:
+        number, key = place
+        dispatch = self.services.dispatch
+        db = self.services.keyspace.databases[number]
+        queue = self.queues[place]
+        for waiter in waiters:
+            if waiter not in queue:
+                continue  # a waiter served before it may have ended it
+            kind = db.peek(key).__class__
+            if kind is not waiter.block.kind and not waiter.block.wakes_on_loss:
+                if kind is type(None) and not any(other.block.wakes_on_loss for other in waiters):
+                    return  # the key is used up: nobody behind can be served either
+                continue
+            session = waiter.session
+            reply = dispatch.call(session, waiter.spec, waiter.argv)
+            if reply.__class__ is Block:
+                continue
+            self.release(waiter)
+            session.emit(reply)
+            dispatch.propagation.flush()

@@ -1,0 +1,118 @@
+"""Every connected session, and what the server does to sessions as such: limits, pausing, closing.
+
+Owns the table of clients by id and the rules of `client-output-buffer-limit`, `maxclients` and CLIENT PAUSE. Must not
+know sockets: it dooms a session, the reactor closes the connection.
+"""
+
+from __future__ import annotations
+
+from server import admission
+from server.session import DOOMED, PAUSED, Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Sequence
+
+    from server.registry import CommandSpec
+    from server.services import Services
+
+
+class Clients:
+    """Sessions by id, in the order they came."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.by_id: Dict[int, Session] = {}
+        self.next_id = 1
+        self.held: Dict[Session, Sequence[bytes]] = {}  # paused sessions and the vector each was about to run
+        self.pause_ends_ms = 0
+        self.pause_timer = None
+        self.peak = 0
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self.by_id.values())
+
+    def new(self) -> Session:
+        """A session of its own id, as yet unknown to CLIENT LIST (`admit` makes it known)."""
+        session = Session(self.next_id, self.services)
+        self.next_id += 1
+        return session
+
+    def admit(self, session: Session) -> None:
+        self.by_id[session.id] = session
+        if len(self.by_id) > self.peak:
+            self.peak = len(self.by_id)
+
+    def remove(self, session: Session) -> None:
+        """The session's connection is closed: leave nothing of it behind."""
+        self.by_id.pop(session.id, None)
+        self.held.pop(session, None)
+        self.services.blocking.forget(session)
+
+    # Output limits ---------------------------------------------------------------------------------------------
+
+    def judge_output(self, session: Session) -> None:
+        """Doom a client that lets more output wait than its class allows: at once, or for too long."""
+        hard, soft, seconds = self.services.config.client_output_buffer_limit[session.kind]
+        waiting = session.out_bytes
+        now_ms = self.services.keyspace.clock.now_ms
+        if hard and waiting >= hard:
+            pass
+        elif soft and waiting >= soft:
+            if not session.soft_limit_since_ms:
+                session.soft_limit_since_ms = now_ms
+                return
+            if now_ms - session.soft_limit_since_ms <= seconds * 1000:
+                return
+        else:
+            session.soft_limit_since_ms = 0
+            return
+        if not session.halted & DOOMED:
+            self.services.stats.output_limit_disconnections += 1
+            self.services.log.warning(
+                "Client id=%d addr=%s name=%s omem=%d scheduled to be closed ASAP for overcoming of output buffer limits."
+                % (session.id, session.address.decode("latin-1"), session.name.decode("latin-1"), waiting)
+            )
+            session.doom()
+
+    # Pausing ---------------------------------------------------------------------------------------------------
+
+    def is_held(self, session: Session, spec: CommandSpec) -> bool:
+        """Whether CLIENT PAUSE concerns this session; links to replicas and the master go on."""
+        return session.kind not in (b"replica", b"master")
+
+    def hold(self, session: Session, argv: Sequence[bytes]) -> None:
+        """Keep the vector that a paused session was about to run."""
+        self.held[session] = argv
+
+    def resume_held(self) -> None:
+        """The pause is over: every held session goes on with the vector it was about to run."""
+        held, self.held = self.held, {}
+        for session, argv in held.items():
+            session.halted &= ~PAUSED
+            rest = session.pending
+            session.pending = iter([argv]) if rest is None else iter([argv] + list(rest))
+            self.services.resumed.append(session)
+
+    def pause(self, until_ms: int, everything: bool) -> None:
+        """Hold writes, or everything, until a wall-clock time; a running pause is only ever tightened."""
+        dispatch = self.services.dispatch
+        self.pause_ends_ms = max(until_ms, self.pause_ends_ms)
+        dispatch.mode |= admission.PAUSED_ALL if everything else admission.PAUSED_WRITES
+        if self.pause_timer is not None:
+            self.pause_timer.cancel()
+        from time import monotonic
+
+        remaining_s = (self.pause_ends_ms - self.services.keyspace.clock.now_ms) / 1000.0
+        self.pause_timer = self.services.timers.at(monotonic() + remaining_s, self.unpause)
+
+    def unpause(self) -> None:
+        self.pause_ends_ms = 0
+        self.services.dispatch.mode &= ~(admission.PAUSED_ALL | admission.PAUSED_WRITES)
+        self.resume_held()
+
+    def of_kind(self, kind: bytes) -> List[Session]:
+        return [session for session in self.by_id.values() if session.kind == kind]

@@ -1,0 +1,344 @@
+"""From argument vectors to replies: admission, execution, and what follows from a change.
+
+Owns the order of things around a command. A *unit of work* is a command of a client, a whole EXEC, a whole script, or a
+due deletion; time stands still inside one. After each command the recorded changes are settled (listeners hear of
+them, the operations to propagate are collected); after the outermost unit the operations go to the sinks, then the
+reply stands in the output, then deferred pushes, then blocked clients of the touched keys are served. Must not know
+sockets; knows no command by name except where Redis's own rules name one.
+
+The loop in `run` is the hot path. A run of one command's spelling is looked up and bound once; only *plain* commands
+(reads and writes of keys) may continue a run, since anything else may change what holds for the next vector.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+from protocol.encoder import error_line
+from protocol.reply import NO_REPLY, OK, Block, ErrorReply
+from server import registry as declared
+from server.admission import IN_MULTI
+from server.gate import ASIDE, Gate
+from server.propagation import Propagation
+from server.registry import wrong_arity
+from server.session import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
+from storage.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence, Tuple
+
+    from server.registry import CommandSpec, Registry
+    from server.services import Services
+    from server.session import Session
+    from storage.keyspace import Keyspace
+
+MAX_SPELLINGS = 4096  # GET, get, Get, ...: each costs an entry; beyond this the table starts anew
+LONG_NS = 100_000  # a command that takes longer is worth a look at the clock and the turn's budget
+BUDGET_NS = 5_000_000  # a batch that has run for this long lets others read and write first
+YIELD_BYTES = 1 << 20  # and so does one that has produced this much unsent output
+COUNTED_REPLY = 512  # shorter replies are counted when they are written
+MAX_COPIED_REPLY = 16 * 1024  # a longer string is not copied to stand beside its header
+
+NOT_PLAIN = (
+    declared.BLOCKING | declared.ADMIN | declared.NOSCRIPT | declared.PUBSUB | declared.NO_AUTH | declared.MAY_REPLICATE
+)
+BULK_LINES = [b"$%d\r\n" % length for length in range(COUNTED_REPLY)]
+CRLF = b"\r\n"
+INTERNAL_ERROR = b"ERR internal error"
+
+
+def discard(chunk: bytes) -> None:
+    """Stand in for `out.append` where the client asked for silence."""
+
+
+class Dispatcher:
+    """Runs vectors for sessions. `mode` holds the server's conditions (server.admission)."""
+
+    def __init__(self, services: Services, registry: Registry, keyspace: Keyspace) -> None:
+        self.services = services
+        self.registry = registry
+        self.keyspace = keyspace
+        self.clock = keyspace.clock
+        self.stats = services.stats
+        self.changes = keyspace.changes
+        self.mode = 0
+        self.gate = Gate(self, services)
+        self.propagation = Propagation(self)
+        self.listeners: List[Any] = []  # told of each change: note(db, key, event, session)
+        self.current: Session | None = None  # whose batch is running
+        self.caller: Session | None = None  # on whose behalf changes happen now
+        self.deferred: List[Tuple[Session, bytes]] = []  # pushes to the current session
+        self.depth = 0  # commands of EXEC and scripts run at depth 1 and more
+        self.slow_floor_ns = LONG_NS
+        self.observe_slow: Any = None  # called with (session, spec, argv, elapsed_ns) past the floor
+        self.spellings: Dict[bytes, CommandSpec] = {}
+
+    # Looking up ------------------------------------------------------------------------------------------------
+
+    def resolve(self, argv: Sequence[bytes]) -> CommandSpec:
+        """What a vector runs; raises CommandError in Redis's words. Remembers the spelling of plain commands."""
+        spec = self.registry.resolve(argv)
+        if spec is None:
+            raise CommandError(self.registry.refusal_of(argv))
+        if spec.subcommands is None and spec.parent is None:
+            if len(self.spellings) >= MAX_SPELLINGS:
+                self.spellings.clear()
+            self.spellings[argv[0]] = spec
+        return spec
+
+    # The hot path ----------------------------------------------------------------------------------------------
+
+    def run(self, session: Session) -> bool:
+        """Run the session's pending vectors; False if some are left: it was halted, or its turn is over."""
+        pending = session.pending
+        assert pending is not None
+        changes = self.changes
+        out = session.out
+        append = out.append if session.reply_mode == REPLY_ON else discard
+        self.clock.refresh()
+        self.current = self.caller = session
+        stamp = perf_counter_ns()
+        turn_ends = stamp + BUDGET_NS
+        slow_ns = self.slow_floor_ns
+        commands = self.stats.commands
+        name = None
+        calls = 0
+        run_start = stamp
+        counters = None
+        for argv in pending:
+            word = argv[0]
+            if word != name:
+                if calls:
+                    counters.count(calls, stamp - run_start)  # type: ignore[union-attr]
+                    calls = 0
+                run_start = stamp
+                spec = self.spellings.get(word)
+                if spec is None:
+                    try:
+                        spec = self.resolve(argv)
+                    except CommandError as error:
+                        self.refuse(session, None, argv, error.text, append)
+                        continue
+                session.command = spec
+                arity = spec.arity
+                counters = commands[spec.id]
+                handler = spec.handler
+                tripped = spec.trips & (self.mode | session.mode)
+                is_plain = not spec.flags & NOT_PLAIN and session.reply_mode == REPLY_ON and spec.parent is None
+                name = word if is_plain and not tripped else None
+            if len(argv) != arity and (arity > 0 or len(argv) < -arity):
+                self.refuse(session, spec, argv, wrong_arity(spec), append)
+                continue
+            if tripped:
+                try:
+                    verdict = self.gate.admit(session, spec, argv, tripped)
+                except CommandError as error:
+                    self.refuse(session, spec, argv, error.text, append)
+                    self.end_of_turn_for(session)
+                    append = out.append if session.reply_mode == REPLY_ON else discard
+                    if session.halted:
+                        break
+                    continue
+                if verdict is not None:
+                    if verdict is ASIDE:
+                        break
+                    append(session.encoders[verdict.__class__](verdict))
+                    continue
+            try:
+                reply = handler(session, argv)  # type: ignore[misc]
+            except CommandError as error:
+                counters.failed += 1
+                self.stats.count_error(error.text)
+                append(error_line(error.text))
+                reply = NO_REPLY
+            except Exception:
+                self.report_crash(spec)
+                append(error_line(INTERNAL_ERROR))
+                reply = NO_REPLY
+            if changes or session.propagation is not None:
+                self.settle(session, spec, argv)
+                self.propagation.flush()
+            if reply is OK:
+                append(b"+OK\r\n")
+            elif reply.__class__ is bytes:
+                length = len(reply)
+                if length < COUNTED_REPLY:
+                    append(BULK_LINES[length] + reply + CRLF)
+                else:
+                    self.append_large(session, reply, append)
+            elif reply.__class__ is Block:
+                append(self.block(session, spec, argv, reply))
+            else:
+                reply = session.encoders[reply.__class__](reply)
+                append(reply)
+                if len(reply) >= COUNTED_REPLY:
+                    self.count_output(session, len(reply))
+            calls += 1
+            now = perf_counter_ns()
+            if now - stamp > slow_ns:
+                self.clock.refresh()
+                if self.observe_slow is not None:
+                    self.observe_slow(session, spec, argv, now - stamp)
+                stamp = now
+                if now > turn_ends or session.out_bytes > YIELD_BYTES:
+                    break
+            stamp = now
+            if name is None:
+                counters.count(1, now - run_start)
+                calls = 0
+                self.end_of_turn_for(session)
+                append = out.append if session.reply_mode == REPLY_ON else discard
+                slow_ns = self.slow_floor_ns
+                commands = self.stats.commands
+            elif self.deferred or self.services.blocking.ready:
+                self.end_of_turn_for(session)
+            if session.halted:
+                break
+        else:
+            if calls:
+                counters.count(calls, stamp - run_start)  # type: ignore[union-attr]
+            session.pending = None
+            self.current = self.caller = None
+            return True
+        if calls:
+            counters.count(calls, stamp - run_start)  # type: ignore[union-attr]
+        self.current = self.caller = None
+        return False
+
+    def append_large(self, session: Session, reply: bytes, append: Any) -> None:
+        """A long bulk string: beside its header, not copied, and counted at once."""
+        length = len(reply)
+        if length <= MAX_COPIED_REPLY:
+            append(b"$%d\r\n%b\r\n" % (length, reply))
+        else:
+            append(b"$%d\r\n" % length)
+            append(reply)
+            append(CRLF)
+        self.count_output(session, length)
+
+    def count_output(self, session: Session, length: int) -> None:
+        """Count output that has not been written; past the hard limit the client is doomed at once."""
+        session.out_bytes += length
+        if session.out_bytes > YIELD_BYTES:
+            self.services.clients.judge_output(session)
+
+    def end_of_turn_for(self, session: Session) -> None:
+        """What stands between a command that may have changed the rules and the next vector."""
+        if session.reply_mode != REPLY_ON:
+            if session.reply_mode == REPLY_SKIP:
+                session.reply_mode = REPLY_ON
+            elif session.reply_mode == REPLY_SKIP_NEXT:
+                session.reply_mode = REPLY_SKIP
+        self.after_unit()
+
+    # Around a command ------------------------------------------------------------------------------------------
+
+    def refuse(self, session: Session, spec: CommandSpec | None, argv: Sequence[bytes], text: bytes, append: Any) -> None:
+        """Answer a vector that was not run. Inside MULTI it spoils the transaction."""
+        if spec is not None:
+            self.stats.commands[spec.id].rejected += 1
+        self.stats.count_error(text)
+        if session.mode & IN_MULTI:
+            session.transaction.spoil()
+        append(error_line(text))
+
+    def call(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
+        """Run an admitted vector inside a unit and return its reply, an ErrorReply where it failed.
+
+        For EXEC, scripts, woken waiters and the log loader. Who calls it ends the unit with `after_unit`.
+        """
+        counters = self.stats.commands[spec.id]
+        start = perf_counter_ns()
+        caller, self.caller = self.caller, session
+        self.depth += 1
+        try:
+            reply = spec.handler(session, argv)  # type: ignore[misc]
+        except CommandError as error:
+            counters.failed += 1
+            self.stats.count_error(error.text)
+            reply = ErrorReply(error.text)
+        except Exception:
+            self.report_crash(spec)
+            reply = ErrorReply(INTERNAL_ERROR)
+        finally:
+            self.depth -= 1
+        if self.changes or session.propagation is not None:
+            self.settle(session, spec, argv)
+        self.caller = caller
+        elapsed = perf_counter_ns() - start
+        counters.count(1, elapsed)
+        if elapsed > self.slow_floor_ns and self.observe_slow is not None:
+            self.observe_slow(session, spec, argv, elapsed)
+        if reply.__class__ is Block and session.denies_blocking:
+            return reply.on_timeout
+        return reply
+
+    def block(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], reply: Block) -> bytes:
+        """Put the session among the waiters; where nothing may block, return the encoded answer instead."""
+        if session.denies_blocking:
+            return session.encoders[reply.on_timeout.__class__](reply.on_timeout)
+        self.services.blocking.wait(session, spec, argv, reply)
+        return b""
+
+    def report_crash(self, spec: CommandSpec) -> None:
+        """An exception that is no command error is a fault of this program: log it whole, and live on."""
+        import traceback
+
+        self.stats.unexpected_errors += 1
+        self.services.log.warning("Fault in %s:\n%s" % (spec.name.decode(), traceback.format_exc()))
+
+    # Changes ---------------------------------------------------------------------------------------------------
+
+    def settle(self, session: Session | None, spec: CommandSpec | None, argv: Sequence[bytes] | None) -> None:
+        """After each command: tell the listeners, count, and collect what to propagate."""
+        changes = self.changes
+        listeners = self.listeners
+        dirty = 0
+        while changes:
+            batch = changes[:]
+            changes.clear()
+            for db, key, event, count in batch:
+                dirty += count
+                for listener in listeners:
+                    listener.note(db, key, event, session)
+                self.propagation.own_deletion(db, key, event)
+        self.keyspace.dirty += dirty
+        self.propagation.collect(session, argv, dirty)
+
+    def settle_alone(self) -> None:
+        """Settle and end a unit that belongs to no command: expiry, eviction."""
+        if self.changes:
+            self.settle(None, None, None)
+        self.after_unit()
+
+    def after_unit(self) -> None:
+        """After the outermost unit: propagate, deliver deferred pushes, serve waiters, note who listens."""
+        if self.depth:
+            return
+        blocking = self.services.blocking
+        while True:
+            self.propagation.flush()
+            if self.deferred:
+                deferred, self.deferred = self.deferred, []
+                for session, data in deferred:
+                    session.send_encoded(data)
+            if not blocking.ready:
+                break
+            blocking.serve_ready()
+        self.refresh_recording()
+
+    def listen(self, listener: Any) -> None:
+        """Have `listener.note(db, key, event, session)` called for each change from the next unit on."""
+        if listener not in self.listeners:
+            self.listeners.append(listener)
+
+    def unlisten(self, listener: Any) -> None:
+        if listener in self.listeners:
+            self.listeners.remove(listener)
+
+    def refresh_recording(self) -> None:
+        """Record changes exactly while somebody wants to know them. Only between two units."""
+        wanted = bool(self.listeners or self.propagation.sinks)
+        if wanted != self.keyspace.recording:
+            self.keyspace.record(wanted)

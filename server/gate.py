@@ -1,0 +1,118 @@
+"""The ordered checks of a command whose `trips` met a condition that holds.
+
+Everything here is off the hot path. The order is Redis's, because the first refusal is what the client reads:
+authentication, permission, memory, disk, replicas, read-only, subscribed, stale, loading, busy, paused, MULTI. A new
+condition adds a bit to server.admission and a method here. Services put their own checks into the slots below.
+"""
+
+from __future__ import annotations
+
+from protocol.reply import QUEUED
+from server import admission as when
+from server import registry as declared
+from server.session import PAUSED
+from storage.errors import (
+    BUSY_SCRIPT,
+    LOADING,
+    MASTER_DOWN,
+    NO_AUTH,
+    NO_REPLICAS,
+    READ_ONLY,
+    CommandError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional, Sequence
+
+    from server.dispatch import Dispatcher
+    from server.registry import CommandSpec
+    from server.services import Services
+    from server.session import Session
+
+ASIDE = object()  # the vector was kept for later; the session is halted
+
+RUNS_IN_MULTI = frozenset((b"exec", b"discard", b"multi", b"watch", b"quit", b"reset"))
+RUNS_SUBSCRIBED = frozenset(
+    (
+        b"ping",
+        b"subscribe",
+        b"ssubscribe",
+        b"psubscribe",
+        b"unsubscribe",
+        b"sunsubscribe",
+        b"punsubscribe",
+        b"quit",
+        b"reset",
+    )
+)
+
+
+class Gate:
+    """Admits, refuses (CommandError), answers in the command's stead, or puts a vector aside."""
+
+    def __init__(self, dispatch: Dispatcher, services: Services) -> None:
+        self.dispatch = dispatch
+        self.services = services
+        self.check_permission: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
+        self.check_memory: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
+        self.disk_refusal: Callable[[], bytes] = lambda: b"MISCONF Errors writing to disk."
+        self.feed_monitors: Optional[Callable[[Session, Sequence[bytes]], None]] = None
+        self.note_tracked: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
+
+    def admit(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], tripped: int) -> Any:
+        """None to run it; ASIDE; or the reply to give instead of running it. `tripped` may be stale: see below."""
+        mode = tripped = spec.trips & (self.dispatch.mode | session.mode)
+        if mode & when.IS_MASTER:
+            return None
+        if mode & when.NEEDS_AUTH:
+            raise CommandError(NO_AUTH)
+        if mode & when.RESTRICTED and self.check_permission is not None:
+            self.check_permission(session, spec, argv)
+        if mode & when.MEMORY_LIMITED and self.check_memory is not None:
+            self.check_memory(session, spec, argv)
+        if mode & when.DISK_FAILED:
+            raise CommandError(self.disk_refusal())
+        if mode & when.TOO_FEW_REPLICAS:
+            raise CommandError(NO_REPLICAS)
+        if mode & when.READ_ONLY_REPLICA:
+            raise CommandError(READ_ONLY)
+        if mode & when.SUBSCRIBED and spec.name not in RUNS_SUBSCRIBED:
+            raise CommandError(
+                b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+                b"in this context" % spec.name
+            )
+        if mode & when.STALE_DATA:
+            raise CommandError(MASTER_DOWN)
+        if mode & when.LOADING_DATA:
+            raise CommandError(LOADING)
+        if mode & when.BUSY:
+            raise CommandError(BUSY_SCRIPT)
+        if mode & when.IS_REPLICA and spec.flags & (declared.WRITE | declared.READONLY):
+            raise CommandError(b"ERR Replica can't interact with the keyspace")
+        if mode & (when.PAUSED_ALL | when.PAUSED_WRITES) and self.services.clients.is_held(session, spec):
+            session.halted |= PAUSED
+            self.services.clients.hold(session, argv)
+            return ASIDE
+        if mode & when.IN_MULTI and spec.name not in RUNS_IN_MULTI:
+            if spec.flags & declared.NO_MULTI:
+                raise CommandError(b"ERR Command not allowed inside a transaction")
+            session.transaction.queue(spec, argv)
+            return QUEUED
+        if mode & when.MONITORED and self.feed_monitors is not None and not spec.flags & declared.SKIP_MONITOR:
+            self.feed_monitors(session, argv)
+        if mode & when.TRACKING and self.note_tracked is not None:
+            self.note_tracked(session, spec, argv)
+        if mode & when.NO_TOUCH and spec.name != b"touch":
+            return self.run_untouched(session, spec, argv)
+        return None
+
+    def run_untouched(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
+        """Run a command and put back the access stamps of its keys."""
+        access = session.db.access
+        before = [(argv[at], access.get(argv[at])) for at, _ in spec.keys_of(argv) if at < len(argv)]
+        reply = self.dispatch.call(session, spec, argv)
+        for key, stamp in before:
+            if stamp is not None and key in access:
+                access[key] = stamp
+        return reply

@@ -1,0 +1,77 @@
+"""What of a unit of work goes to the log and the replicas, and in which form.
+
+Collects operations while a unit runs and hands them to the sinks when it ends: `(database number, vector)` pairs,
+wrapped in MULTI and EXEC when there is more than one. Nothing random or relative to now may pass: a handler that needs
+another form than its own vector has said so with `ctx.propagate_as`. A sink is an object with
+`feed(number, argv)`; it adds SELECT itself. Must not know files or links.
+"""
+
+from __future__ import annotations
+
+from storage.events import EVICTED, EXPIRED, FLUSHED, SWAPPED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Sequence, Tuple
+
+    from server.dispatch import Dispatcher
+    from server.session import Session
+    from storage.database import Database
+    from storage.events import Event
+
+    Operation = Tuple[int, Sequence[bytes]]
+
+FACTS = (FLUSHED, SWAPPED)
+
+
+class Propagation:
+    """The operations of the unit under way, and who receives them."""
+
+    __slots__ = ("dispatch", "sinks", "operations", "lone_deletions", "is_lazy_expiry_unlinked")
+
+    def __init__(self, dispatch: Dispatcher) -> None:
+        self.dispatch = dispatch
+        self.sinks: List[Any] = []
+        self.operations: List[Operation] = []
+        self.lone_deletions = False  # SCAN and RANDOMKEY meet lapsed keys that have nothing to do with one another
+        self.is_lazy_expiry_unlinked = False  # lazyfree-lazy-expire: UNLINK instead of DEL
+
+    def own_deletion(self, db: Database, key: bytes | None, event: Event) -> None:
+        """A key that expired or was evicted is deleted downstream by an operation of its own."""
+        if (event is EXPIRED or event is EVICTED) and key is not None and self.sinks:
+            self.operations.append((db.number, (b"UNLINK" if self.is_lazy_expiry_unlinked else b"DEL", key)))
+
+    def collect(self, session: Session | None, argv: Sequence[bytes] | None, dirty: int) -> None:
+        """Take the operation of the command just run: its vector, or what the handler said instead."""
+        keyspace = self.dispatch.keyspace
+        if keyspace.expired_fields_log:
+            if self.sinks:
+                for db, key, fields in keyspace.expired_fields_log:
+                    self.operations.append((db.number, (b"HDEL", key) + tuple(fields)))
+            keyspace.expired_fields_log.clear()
+        if session is None or argv is None:
+            return
+        instead, session.propagation = session.propagation, None
+        if not self.sinks:
+            return
+        if instead is not None:
+            for vector in instead:
+                self.operations.append((session.db.number, vector))
+        elif dirty:
+            self.operations.append((session.db.number, argv))
+
+    def flush(self) -> None:
+        """Hand the unit's operations to every sink."""
+        operations = self.operations
+        if not operations or self.dispatch.depth:
+            return
+        self.operations = []
+        wrapped = len(operations) > 1 and not self.lone_deletions
+        self.lone_deletions = False
+        for sink in self.sinks:
+            if wrapped:
+                sink.feed(operations[0][0], (b"MULTI",))
+            for number, vector in operations:
+                sink.feed(number, vector)
+            if wrapped:
+                sink.feed(operations[-1][0], (b"EXEC",))

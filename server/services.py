@@ -1,0 +1,38 @@
+"""The services a handler may reach through its context.
+
+A record and nothing more: `server.app` fills it once, the parts hold what they need of it. Keeping it apart from the
+application lets tests run commands in process with exactly the services under test.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List
+
+    from server.blocking import Blocking
+    from server.clients import Clients
+    from server.dispatch import Dispatcher
+    from server.registry import Registry
+    from server.session import Session
+    from server.stats import Stats
+    from storage.keyspace import Keyspace
+
+
+class Services:
+    """What the parts of one server share. `unsent` and `doomed` are the reactor's lists of sessions to look after."""
+
+    def __init__(self) -> None:
+        self.keyspace: Keyspace
+        self.registry: Registry
+        self.dispatch: Dispatcher
+        self.blocking: Blocking
+        self.clients: Clients
+        self.stats: Stats
+        self.config: Any
+        self.log: Any
+        self.timers: Any
+        self.lifecycle: Any
+        self.unsent: List[Session] = []
+        self.doomed: List[Session] = []
+        self.resumed: List[Session] = []

@@ -1,0 +1,207 @@
+"""One client as commands see it: its database, protocol version, output and standing.
+
+A session is the context argument of every handler. It has no socket: a connection feeds it and drains `out`, a script
+or the log loader drives one without any connection. Handlers reach services through `ctx.server`.
+
+`out` is append-only and filled in the order of execution. Replies of the batch under way are appended by dispatch;
+everything else goes through `emit` and `push`, which also tell the reactor that there is something to write.
+"""
+
+from __future__ import annotations
+
+from protocol.encoder import RESP2, RESP3, error_line
+from server import admission
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, List, Optional, Sequence, Tuple
+
+    from protocol.encoder import Table
+    from server.registry import CommandSpec
+    from server.services import Services
+    from storage.database import Database
+
+# Why a session does not run its next vector (bits of `halted`).
+BLOCKED = 1  # waits in a blocking command
+PAUSED = 2  # CLIENT PAUSE holds it
+CLOSING = 4  # closes once its output is sent
+DOOMED = 8  # closes now, output or not
+
+# How much of the output a client wants to hear (CLIENT REPLY).
+REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP = 0, 1, 2, 3
+
+MAX_REPLY_CHUNK = 16 * 1024  # a longer bulk string is not copied into its reply
+
+
+class Session:
+    """The state of one client. `id` grows from 1 and is never used twice."""
+
+    __slots__ = (
+        "id",
+        "server",
+        "db",
+        "resp",
+        "encoders",
+        "mode",
+        "halted",
+        "out",
+        "out_bytes",
+        "pending",
+        "reply_mode",
+        "name",
+        "lib_name",
+        "lib_ver",
+        "user",
+        "authenticated",
+        "address",
+        "local_address",
+        "descriptor",
+        "kind",
+        "created_ms",
+        "used_ms",
+        "command",
+        "commands_run",
+        "net_in",
+        "net_out",
+        "transaction",
+        "watched",
+        "denies_blocking",
+        "waiter",
+        "subscriptions",
+        "tracking",
+        "propagation",
+        "no_evict",
+        "soft_limit_since_ms",
+        "connection",
+        "extra",
+    )
+
+    def __init__(self, session_id: int, server: Services) -> None:
+        self.id = session_id
+        self.server = server
+        self.db: Database = server.keyspace.databases[0]
+        self.resp = 2
+        self.encoders: Table = RESP2
+        self.mode = 0
+        self.halted = 0
+        self.out: List[bytes] = []
+        self.out_bytes = 0
+        self.pending: Optional[Iterator[Sequence[bytes]]] = None
+        self.reply_mode = REPLY_ON
+        self.name = b""
+        self.lib_name = b""
+        self.lib_ver = b""
+        self.user: Any = None  # the ACL user; set by who accepts the client
+        self.authenticated = False
+        self.address = b""
+        self.local_address = b""
+        self.descriptor = -1
+        self.kind = b"normal"  # normal, pubsub, replica, master: the class of output limits
+        self.created_ms = self.used_ms = server.keyspace.clock.now_ms
+        self.command: Optional[CommandSpec] = None  # the last one
+        self.commands_run = 0
+        self.net_in = 0
+        self.net_out = 0
+        self.transaction: Any = None
+        self.watched: Any = None
+        self.denies_blocking = False
+        self.waiter: Any = None
+        self.subscriptions: Any = None
+        self.tracking: Any = None
+        self.propagation: Optional[List[Sequence[bytes]]] = None
+        self.no_evict = False
+        self.soft_limit_since_ms = 0
+        self.connection: Any = None
+        self.extra: Any = None  # what a service keeps for a session of its kind (a replica's offsets)
+
+    def __repr__(self) -> str:
+        return "<Session %d %s>" % (self.id, self.address.decode("latin-1"))
+
+    @property
+    def keyspace(self) -> Any:
+        return self.server.keyspace
+
+    @property
+    def registry(self) -> Any:
+        return self.server.registry
+
+    @property
+    def now_ms(self) -> int:
+        """The time of the unit of work under way."""
+        return self.db.clock.now_ms
+
+    # Protocol --------------------------------------------------------------------------------------------------
+
+    def speak(self, resp: int) -> None:
+        """Switch the protocol version of everything encoded from now on."""
+        self.resp = resp
+        self.encoders = RESP3 if resp == 3 else RESP2
+
+    def emit(self, reply: Any) -> None:
+        """Append a reply from outside the batch under way, unless the client asked for silence."""
+        if self.reply_mode == REPLY_ON:
+            self.send_encoded(self.encoders[reply.__class__](reply))
+
+    def emit_error(self, text: bytes) -> None:
+        if self.reply_mode == REPLY_ON:
+            self.send_encoded(error_line(text))
+
+    def push(self, reply: Any) -> None:
+        """Append out-of-band data: after the reply to the command under way, also when replies are off."""
+        self.push_encoded(self.encoders[reply.__class__](reply))
+
+    def push_encoded(self, data: bytes) -> None:
+        """`push` of bytes encoded for this session's protocol version."""
+        dispatch = self.server.dispatch
+        if dispatch.current is self:
+            dispatch.deferred.append((self, data))
+        else:
+            self.send_encoded(data)
+
+    def send_encoded(self, data: bytes) -> None:
+        """Append bytes to the output and have them written at the end of the turn."""
+        if self.halted & DOOMED:
+            return
+        if not self.out:
+            self.server.unsent.append(self)
+        self.out.append(data)
+        self.out_bytes += len(data)
+
+    # Propagation -----------------------------------------------------------------------------------------------
+
+    def propagate_as(self, *argv: bytes) -> None:
+        """Replicate and log this instead of the command's own vector; several calls add up, in order."""
+        if self.server.keyspace.recording:
+            if self.propagation is None:
+                self.propagation = [argv]
+            else:
+                self.propagation.append(argv)
+
+    def propagate_nothing(self) -> None:
+        """Replicate and log nothing for this command whatever it changed."""
+        if self.server.keyspace.recording and self.propagation is None:
+            self.propagation = []
+
+    # Standing --------------------------------------------------------------------------------------------------
+
+    def set_mode(self, bit: int, on: bool) -> None:
+        if on:
+            self.mode |= bit
+        else:
+            self.mode &= ~bit
+
+    @property
+    def in_multi(self) -> bool:
+        return bool(self.mode & admission.IN_MULTI)
+
+    def close_after_reply(self) -> None:
+        """Run nothing more, send what stands in `out`, then close."""
+        if not self.halted & (CLOSING | DOOMED):
+            self.halted |= CLOSING
+            self.server.unsent.append(self)
+
+    def doom(self) -> None:
+        """Close at the end of this turn without sending what waits."""
+        if not self.halted & DOOMED:
+            self.halted |= DOOMED
+            self.server.doomed.append(self)

@@ -1,0 +1,80 @@
+"""Counters that INFO shows: of the server, of each command, of each error code.
+
+Owns numbers and how they add up; must not know how they are printed. Durations are nanoseconds.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
+
+    from server.registry import CommandSpec, Registry
+
+MAX_ERROR_CODES = 128  # as in Redis: a client must not fill memory with codes of its own making
+
+
+class CommandCounters:
+    """What is counted for one command. `histogram[n]` are calls that took from 2**(n-1) up to 2**n nanoseconds."""
+
+    __slots__ = ("calls", "total_ns", "rejected", "failed", "histogram")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.total_ns = 0
+        self.rejected = 0
+        self.failed = 0
+        self.histogram: Dict[int, int] = {}
+
+    def count(self, calls: int, elapsed_ns: int) -> None:
+        """Add a run of calls; their mean stands for each in the histogram."""
+        self.calls += calls
+        self.total_ns += elapsed_ns
+        bucket = (elapsed_ns // calls).bit_length()
+        histogram = self.histogram
+        histogram[bucket] = histogram.get(bucket, 0) + calls
+
+
+class Stats:
+    """All counters since the start or the last CONFIG RESETSTAT."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.reset()
+
+    def reset(self) -> None:
+        self.commands: List[CommandCounters] = [CommandCounters() for _ in self.registry.specs]
+        self.errors: Dict[bytes, int] = {}
+        self.error_replies = 0
+        self.unexpected_errors = 0
+        self.connections_received = 0
+        self.connections_rejected = 0
+        self.net_in = 0
+        self.net_out = 0
+        self.query_limit_disconnections = 0
+        self.output_limit_disconnections = 0
+        self.turns = 0
+        self.turns_ns = 0
+        self.reads = 0
+        self.writes = 0
+        self.acl_denied_auth = 0
+        self.acl_denied_command = 0
+        self.acl_denied_key = 0
+        self.acl_denied_channel = 0
+
+    def of(self, spec: CommandSpec) -> CommandCounters:
+        return self.commands[spec.id]
+
+    @property
+    def commands_processed(self) -> int:
+        return sum(counters.calls for counters in self.commands)
+
+    def count_error(self, text: bytes) -> None:
+        """Count an error reply under its first word."""
+        self.error_replies += 1
+        code = text.split(b" ", 1)[0] or b"ERR"
+        errors = self.errors
+        if code in errors:
+            errors[code] += 1
+        elif len(errors) < MAX_ERROR_CODES:
+            errors[code] = 1

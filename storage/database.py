@@ -1,0 +1,300 @@
+"""One numbered database: keys, values, deadlines and access stamps.
+
+Owns the rules every command relies on: a key whose deadline has passed is gone (a master deletes it when it is met, a
+replica hides it and waits), a container that became empty is removed, a mutation ends in `changed`. Must not know
+argument vectors, replies or clients.
+
+`changed(key, event, count)` is the seam. While nobody listens it only counts; when somebody does (watchers, blocked
+clients, notifications, tracking, log, replicas) the keyspace swaps in the recording one between two units of work, so
+it must be called through the database each time and never be kept in a variable across commands.
+
+Invariants: every key of `deadlines` and of `field_deadlines` is in `data`; `index`, once built, holds exactly the keys
+of `data`; no container in `data` is empty (streams excepted).
+"""
+
+from __future__ import annotations
+
+from storage.deadlines import NEVER_MS, Deadlines
+from storage.errors import WrongType
+from storage.events import DEL, EXPIRED, HEXPIRED, KEYMISS, NEW
+from storage.scan_index import HashIndex
+from storage.types.hash import Hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from random import Random
+    from typing import Any, Callable, Type, TypeVar
+
+    from storage.clock import Clock
+    from storage.events import Event
+    from storage.keyspace import Keyspace
+
+    T = TypeVar("T")
+
+
+class Database:
+    """A dictionary of keys with deadlines. Reads and writes of one key are O(1), scanning is O(count) a call."""
+
+    __slots__ = (
+        "number",
+        "space",
+        "clock",
+        "data",
+        "deadlines",
+        "lapses",
+        "field_deadlines",
+        "access",
+        "index",
+        "changed",
+    )
+
+    changed: Callable[[bytes | None, Event, int], None]
+
+    def __init__(self, number: int, space: Keyspace, clock: Clock) -> None:
+        self.number = number
+        self.space = space
+        self.clock = clock
+        self.data: dict[bytes, Any] = {}
+        self.deadlines = Deadlines(space.alarm)
+        self.lapses = self.deadlines.live  # the same dictionary, one attribute nearer for the hot path
+        self.field_deadlines = Deadlines(self.space.alarm)  # of each hash with field deadlines: its earliest
+        self.access: dict[bytes, int] = {}
+        self.index: HashIndex | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    # Looking up ------------------------------------------------------------------------------------------------
+
+    def read(self, key: bytes) -> Any:
+        """The value for a reading command, or None. Counts a hit or miss, stamps the access, may expire the key."""
+        value = self.data.get(key)
+        if value is None:
+            return self.miss(key)
+        if self.lapses and self.lapses.get(key, NEVER_MS) <= self.clock.now_ms and self.lapse(key):
+            return self.miss(key)
+        self.space.hits += 1
+        self.access[key] = self.clock.access_stamp
+        return value
+
+    def find(self, key: bytes) -> Any:
+        """The value for a writing command, or None. Stamps the access, may expire the key; counts nothing."""
+        value = self.data.get(key)
+        if value is None:
+            return None
+        if self.lapses and self.lapses.get(key, NEVER_MS) <= self.clock.now_ms and self.lapse(key):
+            return None
+        self.access[key] = self.clock.access_stamp
+        return value
+
+    def peek(self, key: bytes) -> Any:
+        """The value without a trace, or None: for OBJECT, TYPE, TTL and the like. May expire the key."""
+        value = self.data.get(key)
+        if value is not None and self.lapses.get(key, NEVER_MS) <= self.clock.now_ms and self.lapse(key):
+            return None
+        return value
+
+    def read_as(self, key: bytes, kind: Type[T]) -> T | None:
+        """`read`, refused with WrongType if the value is of another kind."""
+        value = self.read(key)
+        if value is None or value.__class__ is kind:
+            return value  # type: ignore[no-any-return]
+        raise WrongType()
+
+    def find_as(self, key: bytes, kind: Type[T]) -> T | None:
+        """`find`, refused with WrongType if the value is of another kind."""
+        value = self.find(key)
+        if value is None or value.__class__ is kind:
+            return value  # type: ignore[no-any-return]
+        raise WrongType()
+
+    def read_string(self, key: bytes) -> bytes | None:
+        """The string at `key` as immutable bytes, or None."""
+        value = self.read(key)
+        if value is None or value.__class__ is bytes:
+            return value  # type: ignore[no-any-return]
+        if value.__class__ is bytearray:
+            return bytes(value)
+        raise WrongType()
+
+    def find_string(self, key: bytes) -> bytes | bytearray | None:
+        """The string at `key` as it is stored (a bytearray may be edited in place), or None."""
+        value = self.find(key)
+        if value is None or value.__class__ is bytes or value.__class__ is bytearray:
+            return value  # type: ignore[no-any-return]
+        raise WrongType()
+
+    def miss(self, key: bytes) -> None:
+        """Count a lookup that found nothing."""
+        space = self.space
+        space.misses += 1
+        if space.hears_misses:
+            self.changed(key, KEYMISS, 0)
+
+    def exists(self, key: bytes) -> bool:
+        """Whether the key is there. May expire it."""
+        return self.peek(key) is not None
+
+    # Changing --------------------------------------------------------------------------------------------------
+
+    def put(self, key: bytes, value: Any) -> None:
+        """Bind `key` to `value` whatever it held, without a deadline. The caller states the change."""
+        data = self.data
+        if key not in data:
+            if self.index is not None:
+                self.index.add(key)
+            if self.space.hears_new:
+                self.changed(key, NEW, 0)
+        elif self.lapses and key in self.lapses:
+            self.deadlines.discard(key)
+        if self.field_deadlines.live:
+            self.field_deadlines.discard(key)
+        data[key] = value
+        self.access[key] = self.clock.access_stamp
+
+    def rebind(self, key: bytes, value: Any) -> None:
+        """Give an existing key another value of the same type (or SET KEEPTTL): its deadline stays."""
+        if key not in self.data:
+            self.put(key, value)
+            return
+        if self.field_deadlines.live:
+            self.field_deadlines.discard(key)
+        self.data[key] = value
+        self.access[key] = self.clock.access_stamp
+
+    def remove(self, key: bytes) -> Any:
+        """Unbind `key`; return what it held, or None. The caller states the change."""
+        value = self.data.pop(key, None)
+        if value is not None:
+            self.access.pop(key, None)
+            if self.lapses:
+                self.deadlines.discard(key)
+            if self.field_deadlines.live:
+                self.field_deadlines.discard(key)
+            if self.index is not None:
+                self.index.discard(key)
+        return value
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key that is there and state it: the whole of DEL for one key. A large value is freed in slices."""
+        if self.peek(key) is None:
+            return False
+        self.space.graveyard.bury(self.remove(key))
+        self.changed(key, DEL, 1)
+        return True
+
+    def drop_if_empty(self, key: bytes, value: Any) -> bool:
+        """Remove a container that lost its last element, and state it; call it after stating the loss itself."""
+        if value:
+            return False
+        self.remove(key)
+        self.changed(key, DEL, 0)
+        return True
+
+    def flush(self) -> int:
+        """Forget every key at once; the memory is freed in slices. Returns how many there were."""
+        count = len(self.data)
+        bury = self.space.graveyard.bury
+        bury(self.data)
+        bury(self.access)
+        self.data = {}
+        self.access = {}
+        self.deadlines = Deadlines(self.space.alarm)
+        self.lapses = self.deadlines.live
+        self.field_deadlines = Deadlines(self.space.alarm)
+        if self.index is not None:
+            self.index = HashIndex()
+        return count
+
+    # Deadlines -------------------------------------------------------------------------------------------------
+
+    def deadline_ms(self, key: bytes) -> int | None:
+        """When `key` expires, in milliseconds since the epoch, or None."""
+        return self.lapses.get(key)
+
+    def set_deadline(self, key: bytes, deadline_ms: int) -> None:
+        """Let an existing key expire. O(log n). The caller states the change."""
+        self.deadlines.set(key, deadline_ms)
+
+    def clear_deadline(self, key: bytes) -> bool:
+        """Let the key live for ever; True if it had a deadline. The caller states the change."""
+        return self.deadlines.discard(key)
+
+    def lapse(self, key: bytes) -> bool:
+        """Treat a key whose deadline has passed as gone: a master deletes it, a replica only hides it.
+
+        False if it has to be seen all the same: for the link to the master, and while loading.
+        """
+        space = self.space
+        if space.keeps_lapsed:
+            return space.hides_lapsed
+        self.expire(key)
+        return True
+
+    def expire(self, key: bytes) -> None:
+        """Delete a key because its time has come, from a lookup or from the active cycle."""
+        self.space.graveyard.bury(self.remove(key))
+        self.space.expired_keys += 1
+        self.changed(key, EXPIRED, 0)
+
+    def track_fields(self, key: bytes, value: Hash) -> None:
+        """Note the earliest field deadline of a hash after fields gained or lost deadlines. O(log n)."""
+        deadline_ms = value.next_deadline()
+        if deadline_ms is None:
+            self.field_deadlines.discard(key)
+        else:
+            self.field_deadlines.set(key, deadline_ms)
+
+    def expire_fields(self, key: bytes) -> int:
+        """Delete the fields of one hash whose time has come, and the hash with its last one. Returns how many."""
+        value = self.data.get(key)
+        if value.__class__ is not Hash:
+            self.field_deadlines.discard(key)
+            return 0
+        fields = value.pop_due(self.clock.now_ms)
+        self.space.expired_fields += len(fields)
+        if fields:
+            self.space.note_expired_fields(self, key, fields)
+            self.changed(key, HEXPIRED, 0)
+        if not self.drop_if_empty(key, value):
+            self.track_fields(key, value)
+        return len(fields)
+
+    # Walking ---------------------------------------------------------------------------------------------------
+
+    def key_index(self) -> HashIndex:
+        """The order in which SCAN walks; built at the first call in O(n log n) and kept from then on."""
+        if self.index is None:
+            self.index = HashIndex(self.data)
+        return self.index
+
+    def random_key(self, rng: Random) -> bytes | None:
+        """A key that is there, each with the same chance, or None. O(1) expected."""
+        while self.data:
+            key = self.key_index().random(rng)
+            if self.space.keeps_lapsed and self.space.hides_lapsed and len(self.lapses) == len(self.data):
+                return key  # a replica full of lapsed keys would search for ever
+            if self.peek(key) is not None:
+                return key
+        return None
+
+    def live_keys(self) -> list[bytes]:
+        """Every key that has not expired, without a trace. O(n)."""
+        if not self.lapses:
+            return list(self.data)
+        now_ms = self.clock.now_ms
+        due = [key for key, deadline_ms in self.lapses.items() if deadline_ms <= now_ms]
+        gone = {key for key in due if self.lapse(key)}
+        return [key for key in self.data if key not in gone] if gone else list(self.data)
+
+    def _check(self) -> None:
+        """Assert the invariants of the module's docstring."""
+        assert self.lapses is self.deadlines.live
+        assert all(key in self.data for key in self.lapses)
+        assert all(key in self.data for key in self.field_deadlines.live)
+        assert all(key in self.data for key in self.access)
+        self.deadlines._check()
+        self.field_deadlines._check()
+        if self.index is not None:
+            self.index._check()
+            assert len(self.index) == len(self.data)

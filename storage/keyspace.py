@@ -1,0 +1,178 @@
+"""The keyspace: all databases, the seam for changes, and what they count together.
+
+Owns the list of changes of the unit of work under way, the switch between counting and recording them, and the
+statistics that belong to keys. Storage states facts here and has no callbacks: dispatch reads `changes` after each
+command. Must not know who listens.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+from storage.clock import Clock
+from storage.database import Database
+from storage.deadlines import NEVER_MS, Alarm
+from storage.events import FLUSHED, SWAPPED
+from storage.lazyfree import Graveyard
+from storage.limits import EncodingLimits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Optional, Tuple
+
+    from storage.events import Event
+
+    Change = Tuple[Database, Optional[bytes], Event, int]
+
+EXPIRY_STEPS = 16  # keys expired between two looks at the clock, about 50 us
+
+
+class Keyspace:
+    """Databases 0 to n-1 with one clock and one record of changes."""
+
+    __slots__ = (
+        "clock",
+        "limits",
+        "databases",
+        "graveyard",
+        "alarm",
+        "changes",
+        "dirty",
+        "recording",
+        "expired_fields_log",
+        "hits",
+        "misses",
+        "expired_keys",
+        "expired_fields",
+        "evicted_keys",
+        "hears_misses",
+        "hears_new",
+        "keeps_lapsed",
+        "hides_lapsed",
+        "active_expiry",
+    )
+
+    def __init__(self, databases: int = 16, clock: Clock | None = None, limits: EncodingLimits | None = None) -> None:
+        self.clock = clock or Clock()
+        self.limits = limits or EncodingLimits()
+        self.graveyard = Graveyard()
+        self.alarm = Alarm()
+        self.changes: list[Change] = []
+        self.expired_fields_log: list[tuple[Database, bytes, list[bytes]]] = []
+        self.dirty = 0  # changes since the last snapshot
+        self.recording = False
+        self.hits = 0
+        self.misses = 0
+        self.expired_keys = 0
+        self.expired_fields = 0
+        self.evicted_keys = 0
+        self.hears_misses = False
+        self.hears_new = False
+        self.keeps_lapsed = False  # a replica, and a server that loads, delete nothing by themselves
+        self.hides_lapsed = True
+        self.active_expiry = True
+        self.databases = [Database(number, self, self.clock) for number in range(databases)]
+        self.record(False)
+
+    # The seam --------------------------------------------------------------------------------------------------
+
+    def record(self, recording: bool) -> None:
+        """Switch between counting changes and recording each. Only between two units of work."""
+        self.recording = recording
+        for db in self.databases:
+            db.changed = self.recorder(db) if recording else self.count
+
+    def count(self, key: bytes | None, event: Event, count: int) -> None:
+        """The seam while nobody listens."""
+        self.dirty += count
+
+    def recorder(self, db: Database) -> Callable[[bytes | None, Event, int], None]:
+        """The seam while somebody listens: an entry of `changes` for each call."""
+        append = self.changes.append
+
+        def record(key: bytes | None, event: Event, count: int) -> None:
+            append((db, key, event, count))
+
+        return record
+
+    def note_expired_fields(self, db: Database, key: bytes, fields: list[bytes]) -> None:
+        """Keep which fields of a hash expired, for the operation that propagates it."""
+        if self.recording:
+            self.expired_fields_log.append((db, key, fields))
+
+    # Whole databases -------------------------------------------------------------------------------------------
+
+    def flush(self, number: int | None = None) -> int:
+        """Empty one database or all. O(databases); memory is freed in slices. Returns how many keys went."""
+        total = 0
+        for db in self.databases if number is None else [self.databases[number]]:
+            gone = db.flush()
+            total += gone
+            db.changed(None, FLUSHED, gone)
+        return total
+
+    def swap(self, first: int, second: int) -> None:
+        """Exchange the contents of two databases. O(1); clients stay with their number."""
+        one, other = self.databases[first], self.databases[second]
+        for part in ("data", "deadlines", "lapses", "field_deadlines", "access", "index"):
+            ours, theirs = getattr(one, part), getattr(other, part)
+            setattr(one, part, theirs)
+            setattr(other, part, ours)
+        one.changed(None, SWAPPED, 1)
+        other.changed(None, SWAPPED, 0)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.databases))
+
+    # Time ------------------------------------------------------------------------------------------------------
+
+    def next_deadline_ms(self) -> int:
+        """The earliest deadline of any key or field, or NEVER_MS. O(databases)."""
+        earliest = NEVER_MS
+        for db in self.databases:
+            for deadlines in (db.deadlines, db.field_deadlines):
+                if deadlines.live:
+                    next_ms = deadlines.next_ms()
+                    if next_ms is not None and next_ms < earliest:
+                        earliest = next_ms
+        return earliest
+
+    def expire_due(self, budget_ns: int) -> bool:
+        """Delete what is due for about `budget_ns`; False if it was cut short and should be called again soon.
+
+        Costs one comparison while nothing is due.
+        """
+        now_ms = self.clock.now_ms
+        if now_ms < self.alarm.due_ms or self.keeps_lapsed or not self.active_expiry:
+            return True
+        stop_ns = perf_counter_ns() + budget_ns
+        for db in self.databases:
+            if db.deadlines.live and not self._expire_keys(db, now_ms, stop_ns):
+                return False
+            if db.field_deadlines.live and not self._expire_hashes(db, now_ms, stop_ns):
+                return False
+        self.alarm.due_ms = self.next_deadline_ms()
+        return True
+
+    def _expire_keys(self, db: Database, now_ms: int, stop_ns: int) -> bool:
+        while True:
+            for _ in range(EXPIRY_STEPS):
+                key = db.deadlines.next_due(now_ms)
+                if key is None:
+                    return True
+                db.expire(key)
+            if perf_counter_ns() > stop_ns:
+                return False
+
+    def _expire_hashes(self, db: Database, now_ms: int, stop_ns: int) -> bool:
+        while True:
+            key = db.field_deadlines.next_due(now_ms)
+            if key is None:
+                return True
+            db.expire_fields(key)
+            if perf_counter_ns() > stop_ns:
+                return False
+
+    def _check(self) -> None:
+        for db in self.databases:
+            db._check()
