@@ -1,6 +1,6 @@
 """Finders of keys for the commands whose grammar is beyond a key specification.
 
-Each takes an argument vector and returns (position, key flags) of its keys, or none where the vector is malformed:
+Each takes an argument vector and returns (position, key flags) of its keys, or none where it is malformed:
 the command then says what is wrong. Used through `keys_by=` in a declaration.
 """
 
@@ -101,7 +101,7 @@ _XREAD_ARGUMENTS = {b"BLOCK": 1, b"COUNT": 1, b"GROUP": 2, b"NOACK": 0}
 
 
 def xread_keys(argv: Sequence[bytes]) -> KeyPositions:
-    """XREAD and XREADGROUP: the first half of what follows the option STREAMS (also a possible name of a group)."""
+    """XREAD and XREADGROUP: the first half of what follows the option STREAMS, or nothing."""
     at, argc = 1, len(argv)
     while at < argc:
         option = argv[at].upper()

@@ -1,8 +1,9 @@
 """Where a command keeps its keys, and what it does with them.
 
-A key specification says where the keys of an argument vector begin (an index, or the word after a keyword) and how to
-find the rest (a range, or a count that the client sends). COMMAND INFO shows them, and ACL rules, tracking and
-cluster slots find keys through them. A finder function stands in where the grammar is beyond a specification.
+A key specification says where the keys of an argument vector begin (an index, or the word after a keyword)
+and how to find the rest (a range, or a count that the client sends). COMMAND INFO shows them; ACL rules,
+tracking and cluster slots find keys through them. A finder function stands in where the grammar is beyond
+a specification.
 This module knows no command: it must not import the registry.
 
 Positions count from the command's name, which is 0; a subcommand's name is position 1.
@@ -25,7 +26,7 @@ RO = 1 << 0
 RW = 1 << 1
 OW = 1 << 2  # overwrites, does not look at what was there
 RM = 1 << 3  # removes, does not look at what was there
-# What it may do with the data inside the value; none of them when only metadata (type, length, expiry) is touched.
+# What it may do with the data inside the value; none of them for metadata (type, length, expiry).
 ACCESS = 1 << 4  # data is returned, copied or compared
 UPDATE = 1 << 5
 INSERT = 1 << 6
@@ -56,13 +57,25 @@ INDEX, KEYWORD, RANGE, KEYNUM, UNKNOWN = b"index", b"keyword", b"range", b"keynu
 class KeySpec:
     """One key specification.
 
-    `begin` is INDEX (at `position`), KEYWORD (after `word`, searched from `position`, backwards when it is negative)
-    or UNKNOWN. `find` is RANGE (`last` is relative to the first key, or counted from the end when negative; `limit`
-    divides what remains), KEYNUM (a count stands at first + `count_at`, the keys begin at first + `first_at`) or
-    UNKNOWN. Each key is `step` arguments after the one before.
+    `begin` is INDEX (at `position`), KEYWORD (after `word`, searched from `position`, backwards when that is
+    negative) or UNKNOWN. `find` is RANGE (`last` is relative to the first key, or counted from the end when
+    negative; `limit` divides what remains), KEYNUM (a count stands at first + `count_at`, the keys begin at
+    first + `first_at`) or UNKNOWN. Each key is `step` arguments after the one before.
     """
 
-    __slots__ = ("begin", "position", "word", "find", "last", "limit", "count_at", "first_at", "step", "flags", "notes")
+    __slots__ = (
+        "begin",
+        "position",
+        "word",
+        "find",
+        "last",
+        "limit",
+        "count_at",
+        "first_at",
+        "step",
+        "flags",
+        "notes",
+    )
 
     def __init__(
         self,
@@ -119,6 +132,8 @@ class KeySpec:
             last = first + (count - 1) * step
         else:
             return None
+        if self.find is RANGE and first == argc and self.last < 0:
+            return range(0)  # PFMERGE without sources; its destination still counts
         if last >= argc or last < first:
             return None
         return range(first, last + 1, step)
@@ -129,8 +144,8 @@ class KeySpec:
         if self.begin is not KEYWORD:
             return 0
         argc = len(argv)
-        candidates = range(self.position, argc - 1) if self.position > 0 else range(argc + self.position, 1, -1)
-        word = self.word
+        start, word = self.position, self.word
+        candidates = range(start, argc - 1) if start > 0 else range(argc + start, 1, -1)
         for at in candidates:
             if len(argv[at]) == len(word) and argv[at].upper() == word:
                 return at + 1
@@ -141,8 +156,10 @@ def one_key(flags: int, at: int = 1, notes: str = "") -> KeySpec:
     return KeySpec(flags, INDEX, RANGE, position=at, notes=notes)
 
 
-def key_range(flags: int, first: int = 1, last: int = -1, step: int = 1, limit: int = 0, notes: str = "") -> KeySpec:
-    """Keys from `first` on; `last` is relative to `first`, or from the end when negative (-1: the last argument)."""
+def key_range(
+    flags: int, first: int = 1, last: int = -1, step: int = 1, limit: int = 0, notes: str = ""
+) -> KeySpec:
+    """Keys from `first` on; `last` is relative to it, or from the end when negative (-1: the last one)."""
     return KeySpec(flags, INDEX, RANGE, position=first, last=last, step=step, limit=limit, notes=notes)
 
 
@@ -155,7 +172,9 @@ def keyword(
     flags: int, word: bytes, start: int = 1, last: int = 0, step: int = 1, limit: int = 0, notes: str = ""
 ) -> KeySpec:
     """Keys after `word`, which is searched from position `start` (from the end backwards when negative)."""
-    return KeySpec(flags, KEYWORD, RANGE, position=start, word=word, last=last, step=step, limit=limit, notes=notes)
+    return KeySpec(
+        flags, KEYWORD, RANGE, position=start, word=word, last=last, step=step, limit=limit, notes=notes
+    )
 
 
 def unknown(flags: int, notes: str = "") -> KeySpec:
@@ -185,7 +204,7 @@ def find_keys(specs: Iterable[KeySpec], finder: Optional[KeyFinder], argv: Seque
 
 
 def legacy_range(specs: Sequence[KeySpec]) -> tuple[int, int, int, bool]:
-    """Return the (first, last, step) that COMMAND has always shown, and whether it misses keys ("movablekeys").
+    """Return (first, last, step) as COMMAND has always shown them, and whether they miss keys (movablekeys).
 
     Only plain ranges that follow one another can be expressed; (0, 0, 0) when there are none.
     """

@@ -1,8 +1,8 @@
-"""One declaration per command: the decorator, the record it makes, and the table that dispatch looks names up in.
+"""One declaration per command: the decorator, its record, and the table in which dispatch looks names up.
 
-From a record come COMMAND and its subcommands, arity errors, ACL categories, key positions, HELP and admission.
-Declaring refuses a contradiction, and `Registry.of` a duplicate, while the program is imported: a server with a
-broken table never starts. Records are immutable once a registry holds them; counters belong to whoever counts.
+From a record come COMMAND and its subcommands, arity errors, ACL categories, key positions, HELP, admission.
+Declaring refuses a contradiction, and `Registry.of` a duplicate, while the program is imported: a server with
+a broken table never starts. Records are immutable once a registry holds them; counters belong to who counts.
 This module must not know any command, nor how one is run.
 """
 
@@ -129,7 +129,7 @@ class DeclarationError(Exception):
 
 
 def derive_categories(flags: int, group: str, extra: Iterable[str]) -> int:
-    """Return the ACL categories of a command as bits; "-name" in `extra` takes back what the group implies."""
+    """Return ACL categories as bits; "-name" in `extra` takes back what the group implies."""
     bits = 0
     implied = _CATEGORY_OF_GROUP[group]
     if implied:
@@ -153,8 +153,8 @@ def derive_categories(flags: int, group: str, extra: Iterable[str]) -> int:
 class CommandSpec:
     """All that is known of one command or subcommand.
 
-    `name` is as COMMAND prints it: lower case, b"object|encoding" for a subcommand. `id` numbers the specs of one
-    registry from 0, for bitmaps and tables beside it. `handler` is None for a container that cannot run by itself.
+    `name` is as COMMAND prints it: lower case, b"object|encoding" for a subcommand. `id` numbers the specs of
+    one registry from 0, for bitmaps and tables beside it. `handler` is None for a container that cannot run.
     `trips` are the conditions that could refuse or divert it (see server.admission).
     """
 
@@ -283,7 +283,8 @@ class CommandSpec:
                 self._refuse("a key is exactly one of RO, RW, OW and RM")
             if spec.flags & (OW | RM) and not flags & WRITE:
                 self._refuse("writes a key without WRITE")
-            if spec.is_plain_range and spec.position + max(spec.last, 0) >= least:
+            # A range to the end may be empty, and then begins where the vector ends.
+            if spec.is_plain_range and spec.position + spec.last >= least + (spec.last < 0):
                 self._refuse("a key lies beyond the shortest vector that the arity accepts")
 
     def _refuse(self, reason: str) -> None:
@@ -320,9 +321,9 @@ class Group:
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare the decorated handler as a command; "OBJECT|ENCODING" declares a subcommand of OBJECT.
 
-        `syntax` is the notation of server.syntax; `deprecated` is (version, what to use instead); the summary is the
-        first line of the handler's docstring unless given. The handler itself is returned unchanged, so one handler
-        may carry several declarations.
+        `syntax` is in the notation of server.syntax; `deprecated` is (version, replacement); the summary
+        is the first line of the handler's docstring unless given. The handler itself is returned unchanged, so
+        one handler may carry several declarations.
         """
 
         def declare(handler: AnyHandler) -> AnyHandler:
@@ -367,9 +368,8 @@ class Group:
 
         An empty `help_since` declares no HELP.
         """
-        self._add(
-            name, None, arity, flags, (), None, since, complexity, history, tips, "", summary, acl, deprecated, False
-        )
+        text = (since, complexity, history, tips, "", summary)
+        self._add(name, None, arity, flags, (), None, *text, acl, deprecated, False)
         if help_since:
             self.help(name, help_since, help_flags, help_acl)
 
@@ -382,8 +382,8 @@ class Group:
 
             return help_lines(ctx.registry.lookup(own_name))
 
-        summary = "Explain the subcommands."
-        self._add(name + "|HELP", help_of, 2, flags, (), None, since, "O(1)", (), (), "", summary, acl, None, False)
+        text = (since, "O(1)", (), (), "", "Explain the subcommands.")
+        self._add(name + "|HELP", help_of, 2, flags, (), None, *text, acl, None, False)
 
     def _add(
         self,
@@ -499,7 +499,7 @@ class Registry:
         return spec
 
     def resolve(self, argv: Sequence[bytes]) -> Optional[CommandSpec]:
-        """Return what a vector runs: the command, or the subcommand of a container; None if there is no such thing.
+        """Return what a vector runs: the command, or the subcommand of a container; None if there is neither.
 
         A container's name alone is the container itself (its arity then refuses it, or its own handler runs).
         """

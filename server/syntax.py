@@ -6,11 +6,11 @@ A declaration writes its arguments as a reader of the manual knows them:
 
 - `word` in lower case is an argument and `WORD` a fixed token; a token directly before an argument or a group
   announces it (`EX seconds`), otherwise it stands for itself. A token of other characters is quoted: `'~'`.
-- `( )` groups, `[ ]` groups and makes optional, `|` parts alternatives. A group of one element is that element.
+- `( )` groups, `[ ]` groups and makes optional, `|` parts alternatives. A group of one is its element.
 - `...` repeats what precedes it. `[WEIGHTS weight...]` has one token, `[PREFIX prefix]...` one for each.
 - `name=` before an element names it, where a default (see the tables) would not.
-- `:type` gives a type, where the name does not tell; `{text}` what is displayed instead of the name; `#n` the key
-  specification, where it is not the next one; `@1.2.3` since when; `!1.2.3` since when it is deprecated.
+- `:type` gives a type, where the name does not tell; `{text}` what is displayed instead of the name; `#n` the
+  key specification, where it is not the next one; `@1.2.3` since when; `!1.2.3` since when it is deprecated.
 
 Nothing here runs before a client asks for COMMAND DOCS or HELP. This module knows no command.
 """
@@ -84,6 +84,7 @@ _LEXEME = re.compile(
     r"\s+|(?P<label>[a-z][a-z0-9-]*)=|(?P<word>[A-Za-z][A-Za-z0-9-]*)|'(?P<quoted>[^']*)'|(?P<sign>\.\.\.|[()\[\]|])"
     r"|:(?P<type>[a-z-]+)|\{(?P<display>[^}]*)\}|#(?P<spec>\d+)|@(?P<since>\d+(?:\.\d+)*)|!(?P<until>\d+(?:\.\d+)*)"
 )
+OPENINGS = (("sign", "("), ("sign", "["))
 
 
 class SyntaxNotationError(Exception):
@@ -156,7 +157,7 @@ class _Parser:
         return arguments
 
     def _name_groups(self, arguments: Sequence[Argument]) -> None:
-        """Name what neither a label nor a table has named; last, since a label may stand outside its group."""
+        """Name what has neither label nor default; last, since a label may stand outside its group."""
         for argument in arguments:
             if not argument.name:
                 if argument.type != BLOCK or not argument.multiple:
@@ -179,7 +180,7 @@ class _Parser:
 
     def _sequence(self) -> list[Argument]:
         arguments = []
-        while self._peek()[0] in ("label", "word", "quoted") or self._peek() in (("sign", "("), ("sign", "[")):
+        while self._peek()[0] in ("label", "word", "quoted") or self._peek() in OPENINGS:
             arguments.append(self._element())
         return arguments
 
@@ -315,9 +316,11 @@ def help_lines(container: CommandSpec) -> list[object]:
     from protocol.reply import Status
 
     lines = [f"{container.name.decode().upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
+    if container.handler is not None:
+        lines += ["(no subcommand)", HELP_INDENT + container.summary]
     for own_name, spec in sorted((container.subcommands or {}).items()):
         if own_name == b"help":
-            continue
+            continue  # stands last
         lines.append(f"{own_name.decode().upper()} {usage(parse(spec.syntax))}".rstrip())
         lines += textwrap.wrap(
             spec.summary, HELP_COLUMNS, initial_indent=HELP_INDENT, subsequent_indent=HELP_INDENT
