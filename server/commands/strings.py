@@ -1,27 +1,30 @@
 """The string commands: values of bytes, and numbers written as bytes.
 
-Argument grammar, keyspace calls, replies. SET and GETEX share the grammar of deadlines with EXPIRE
-(`storage.deadline_grammar`); LCS has its algorithm in `storage.lcs`.
+Argument grammar, keyspace calls, replies. SET and GETEX take the grammar of deadlines from
+`server.deadline_arguments`, LCS its algorithm from `storage.lcs`.
 """
 
 from __future__ import annotations
 
-from protocol.reply import OK
+from protocol.reply import OK, Map
+from server.deadline_arguments import StringOptions, positive_deadline
+from server.keyfinders import set_keys
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group
-from storage import events
+from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
+from storage import events, lcs
 from storage.errors import (
     DECREMENT_OVERFLOW,
     NAN_OR_INFINITY,
     NOT_A_FLOAT,
     NOT_AN_INTEGER,
+    OFFSET_OUT_OF_RANGE,
     OVERFLOW,
     STRING_TOO_LONG,
     SYNTAX_ERROR,
     CommandError,
     WrongType,
 )
-from storage.numeric import INT64_MAX, INT64_MIN, parse_int
+from storage.numeric import INT64_MAX, INT64_MIN, NotFinite, long_double_add, parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +36,29 @@ if TYPE_CHECKING:
 
 strings = Group("string")
 
+NOT_STRINGS = b"ERR The specified keys must contain string values"
 
-@strings.command("GET", arity=2, flags=READONLY | FAST, keys=one_key(RO | ACCESS), since="1.0.0", complexity="O(1)", syntax="key")
+
+def integer(argument: bytes) -> int:
+    """A signed 64-bit argument, refused in Redis's words."""
+    try:
+        return parse_int(argument)
+    except ValueError:
+        raise CommandError(NOT_AN_INTEGER) from None
+
+
+# Reading -------------------------------------------------------------------------------------------------------
+
+
+@strings.command(
+    "GET",
+    arity=2,
+    flags=READONLY | FAST,
+    keys=one_key(RO | ACCESS),
+    since="1.0.0",
+    complexity="O(1)",
+    syntax="key",
+)
 def get(ctx: Session, argv: Argv) -> Any:
     """Return the string at a key."""
     value = ctx.db.read(argv[1])
@@ -45,48 +69,540 @@ def get(ctx: Session, argv: Argv) -> Any:
     raise WrongType()
 
 
-def set_plain(ctx: Session, key: bytes, value: bytes) -> Any:
-    ctx.db.put(key, value)
-    ctx.db.changed(key, events.SET, 1)
+@strings.command(
+    "MGET",
+    arity=-2,
+    flags=READONLY | FAST,
+    keys=key_range(RO | ACCESS),
+    since="1.0.0",
+    complexity="O(N), N = keys",
+    tips=("request_policy:multi_shard",),
+    syntax="key...",
+)
+def mget(ctx: Session, argv: Argv) -> list[bytes | None]:
+    """Return the strings at several keys, null where there is none."""
+    read = ctx.db.read
+    values = []
+    for key in argv[1:]:
+        value = read(key)
+        if value.__class__ is bytearray:
+            value = bytes(value)
+        elif value.__class__ is not bytes:
+            value = None
+        values.append(value)
+    return values
+
+
+@strings.command(
+    "STRLEN",
+    arity=2,
+    flags=READONLY | FAST,
+    keys=one_key(RO),
+    since="2.2.0",
+    complexity="O(1)",
+    syntax="key",
+)
+def strlen(ctx: Session, argv: Argv) -> int:
+    """Return the length of the string at a key."""
+    value = ctx.db.read(argv[1])
+    if value is None:
+        return 0
+    if value.__class__ is bytes or value.__class__ is bytearray:
+        return len(value)
+    raise WrongType()
+
+
+@strings.command(
+    "SUBSTR",
+    arity=4,
+    flags=READONLY,
+    keys=one_key(RO | ACCESS),
+    since="1.0.0",
+    complexity="O(N), N = length of the part returned",
+    syntax="key start end",
+    deprecated=("2.0.0", "GETRANGE"),
+)
+@strings.command(
+    "GETRANGE",
+    arity=4,
+    flags=READONLY,
+    keys=one_key(RO | ACCESS),
+    since="2.4.0",
+    complexity="O(N), N = length of the part returned",
+    syntax="key start end",
+)
+def getrange(ctx: Session, argv: Argv) -> bytes:
+    """Return a part of the string at a key, by first and last offset."""
+    start, stop = integer(argv[2]), integer(argv[3])
+    value = ctx.db.read(argv[1])
+    if value is None:
+        return b""
+    if value.__class__ is not bytes and value.__class__ is not bytearray:
+        raise WrongType()
+    length = len(value)
+    if start < 0 and stop < 0 and start > stop:
+        return b""
+    if start < 0:
+        start = max(0, start + length)
+    if stop < 0:
+        stop = max(0, stop + length)
+    return bytes(value[start : stop + 1])
+
+
+@strings.command(
+    "LCS",
+    arity=-3,
+    flags=READONLY,
+    keys=key_range(RO | ACCESS, last=1),
+    since="7.0.0",
+    complexity="O(N*M), N and M = lengths of the two strings",
+    syntax="key1 key2#0 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+)
+def longest_common_subsequence(ctx: Session, argv: Argv) -> Any:
+    """Find the longest common subsequence of two strings."""
+    a, b = (ctx.db.read(key) for key in argv[1:3])
+    for value in (a, b):
+        if value is not None and value.__class__ is not bytes and value.__class__ is not bytearray:
+            raise CommandError(NOT_STRINGS)
+    wants_length = wants_matches = with_lengths = False
+    least = 0
+    position = 3
+    while position < len(argv):
+        option = argv[position].upper()
+        if option == b"IDX":
+            wants_matches = True
+        elif option == b"LEN":
+            wants_length = True
+        elif option == b"WITHMATCHLEN":
+            with_lengths = True
+        elif option == b"MINMATCHLEN" and position + 1 < len(argv):
+            position += 1
+            least = max(0, integer(argv[position]))
+        else:
+            raise CommandError(SYNTAX_ERROR)
+        position += 1
+    if wants_matches and wants_length:
+        raise CommandError(b"ERR If you want both the length and indexes, please just use IDX.")
+    a, b = bytes(a or b""), bytes(b or b"")
+    if (len(a) + 1) * (len(b) + 1) * 4 > ctx.server.config.proto_max_bulk_len * 8:
+        raise CommandError(b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
+    if wants_length:
+        return lcs.length(a, b)
+    found, matches = lcs.trace(a, b)
+    if not wants_matches:
+        return found
+    rows = []
+    for first_a, last_a, first_b, last_b in matches:
+        length = last_a - first_a + 1
+        if length >= least:
+            row: list[Any] = [[first_a, last_a], [first_b, last_b]]
+            if with_lengths:
+                row.append(length)
+            rows.append(row)
+    return Map([(b"matches", rows), (b"len", len(found))])
+
+
+# Writing -------------------------------------------------------------------------------------------------------
+
+
+@strings.command(
+    "SET",
+    arity=-3,
+    flags=WRITE | DENYOOM,
+    keys=one_key(RW | ACCESS | UPDATE | VARIABLE_FLAGS, notes='ACCESS holds with GET only'),
+    keys_by=set_keys,
+    since="1.0.0",
+    complexity="O(1)",
+    history=(
+        ("2.6.12", "EX, PX, NX and XX."),
+        ("6.0.0", "KEEPTTL."),
+        ("6.2.0", "GET, EXAT and PXAT."),
+        ("7.0.0", "NX together with GET."),
+    ),
+    syntax=(
+        "key value [NX | XX]@2.6.12 [GET@6.2.0] expiration=[EX seconds@2.6.12 | PX milliseconds@2.6.12 | "
+        "EXAT unix-time-seconds@6.2.0 | PXAT unix-time-milliseconds@6.2.0 | KEEPTTL@6.0.0]"
+    ),
+)
+def set_(ctx: Session, argv: Argv) -> Any:
+    """Set a key to a string, whatever it held; may depend on whether it exists, and may let it expire."""
+    key, value = argv[1], argv[2]
+    db = ctx.db
+    if len(argv) == 3:
+        db.put(key, value)
+        db.changed(key, events.SET, 1)
+        return OK
+    options = StringOptions(argv[3:], True)
+    deadline_ms = None
+    if options.unit:
+        deadline_ms = positive_deadline(options.amount, options.unit, ctx.now_ms, b"set")
+    old = None
+    if options.returns_old:
+        old = db.read_string(key)
+    if options.exists is not None and (db.find(key) is not None) is not options.exists:
+        return old
+    if options.keeps_deadline:
+        db.peek(key)  # a deadline that has passed is not kept
+        db.rebind(key, value)
+    else:
+        db.put(key, value)
+    db.changed(key, events.SET, 1)
+    if deadline_ms is not None:
+        db.set_deadline(key, deadline_ms)
+        db.changed(key, events.EXPIRE, 0)
+        ctx.propagate_as(b"SET", key, value, b"PXAT", b"%d" % deadline_ms)
+    elif options.returns_old:
+        ctx.propagate_as(*(word for at, word in enumerate(argv) if at < 3 or word.upper() != b"GET"))
+    return old if options.returns_old else OK
+
+
+@strings.command(
+    "SETNX",
+    arity=3,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(OW | INSERT),
+    since="1.0.0",
+    complexity="O(1)",
+    syntax="key value",
+    deprecated=("2.6.12", "SET with NX"),
+)
+def setnx(ctx: Session, argv: Argv) -> int:
+    """Set a key to a string if it does not exist."""
+    db = ctx.db
+    if db.find(argv[1]) is not None:
+        return 0
+    db.put(argv[1], argv[2])
+    db.changed(argv[1], events.SET, 1)
+    return 1
+
+
+def set_with_deadline(ctx: Session, argv: Argv, option: bytes, command: bytes) -> Any:
+    key, value = argv[1], argv[3]
+    deadline_ms = positive_deadline(argv[2], option, ctx.now_ms, command)
+    db = ctx.db
+    db.put(key, value)
+    db.changed(key, events.SET, 1)
+    db.set_deadline(key, deadline_ms)
+    db.changed(key, events.EXPIRE, 0)
+    ctx.propagate_as(b"SET", key, value, b"PXAT", b"%d" % deadline_ms)
     return OK
 
 
-@strings.command("SET", arity=-3, flags=WRITE | DENYOOM, keys=one_key(RW | ACCESS | UPDATE | VARIABLE_FLAGS), since="1.0.0",
-    complexity="O(1)", syntax="key value")
-def set_(ctx: Session, argv: Argv) -> Any:
-    """Set a key to a string, whatever it held."""
-    if len(argv) == 3:
-        return set_plain(ctx, argv[1], argv[2])
-    raise CommandError(SYNTAX_ERROR)
+@strings.command(
+    "SETEX",
+    arity=4,
+    flags=WRITE | DENYOOM,
+    keys=one_key(OW | UPDATE),
+    since="2.0.0",
+    complexity="O(1)",
+    syntax="key seconds value",
+    deprecated=("2.6.12", "SET with EX"),
+)
+def setex(ctx: Session, argv: Argv) -> Any:
+    """Set a key to a string that expires after so many seconds."""
+    return set_with_deadline(ctx, argv, b"EX", b"setex")
 
 
-@strings.command("INCR", arity=2, flags=WRITE | DENYOOM | FAST, keys=one_key(RW | ACCESS | UPDATE), since="1.0.0", complexity="O(1)", syntax="key")
+@strings.command(
+    "PSETEX",
+    arity=4,
+    flags=WRITE | DENYOOM,
+    keys=one_key(OW | UPDATE),
+    since="2.6.0",
+    complexity="O(1)",
+    syntax="key milliseconds value",
+    deprecated=("2.6.12", "SET with PX"),
+)
+def psetex(ctx: Session, argv: Argv) -> Any:
+    """Set a key to a string that expires after so many milliseconds."""
+    return set_with_deadline(ctx, argv, b"PX", b"psetex")
+
+
+@strings.command(
+    "GETSET",
+    arity=3,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(RW | ACCESS | UPDATE),
+    since="1.0.0",
+    complexity="O(1)",
+    syntax="key value",
+    deprecated=("6.2.0", "SET with GET"),
+)
+def getset(ctx: Session, argv: Argv) -> bytes | None:
+    """Set a key to a string and return the one it replaces."""
+    db = ctx.db
+    old = db.read_string(argv[1])
+    db.put(argv[1], argv[2])
+    db.changed(argv[1], events.SET, 1)
+    ctx.propagate_as(b"SET", argv[1], argv[2])
+    return old
+
+
+@strings.command(
+    "GETDEL",
+    arity=2,
+    flags=WRITE | FAST,
+    keys=one_key(RW | ACCESS | DELETE),
+    since="6.2.0",
+    complexity="O(1)",
+    syntax="key",
+)
+def getdel(ctx: Session, argv: Argv) -> bytes | None:
+    """Return the string at a key and delete the key."""
+    db = ctx.db
+    value = db.read_string(argv[1])
+    if value is not None:
+        db.delete(argv[1])
+        ctx.propagate_as(b"DEL", argv[1])
+    return value
+
+
+@strings.command(
+    "GETEX",
+    arity=-2,
+    flags=WRITE | FAST,
+    keys=one_key(RW | ACCESS | UPDATE, notes='UPDATE since it changes the time to live'),
+    since="6.2.0",
+    complexity="O(1)",
+    syntax=(
+        "key expiration=[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT "
+        "unix-time-milliseconds | PERSIST]"
+    ),
+)
+def getex(ctx: Session, argv: Argv) -> bytes | None:
+    """Return the string at a key and set or remove its deadline."""
+    options = StringOptions(argv[2:], False)
+    db, key = ctx.db, argv[1]
+    value = db.read_string(key)
+    if value is None:
+        return None
+    if options.unit:
+        deadline_ms = positive_deadline(options.amount, options.unit, ctx.now_ms, b"getex")
+        if deadline_ms <= ctx.now_ms and not ctx.keyspace.keeps_lapsed:
+            db.delete(key)
+            ctx.propagate_as(b"DEL", key)
+        else:
+            db.set_deadline(key, deadline_ms)
+            db.changed(key, events.EXPIRE, 1)
+            ctx.propagate_as(b"PEXPIREAT", key, b"%d" % deadline_ms)
+    elif options.persists and db.clear_deadline(key):
+        db.changed(key, events.PERSIST, 1)
+        ctx.propagate_as(b"PERSIST", key)
+    return value
+
+
+def even_arguments(ctx: Session, argv: Argv, name: bytes) -> None:
+    if len(argv) % 2 == 0:
+        raise CommandError(wrong_arity(ctx.registry.lookup(name)))
+
+
+@strings.command(
+    "MSET",
+    arity=-3,
+    flags=WRITE | DENYOOM,
+    keys=key_range(OW | UPDATE, step=2),
+    since="1.0.1",
+    complexity="O(N), N = keys",
+    tips=("request_policy:multi_shard", "response_policy:all_succeeded"),
+    syntax="(key value)...",
+)
+def mset(ctx: Session, argv: Argv) -> Any:
+    """Set several keys to strings at once."""
+    even_arguments(ctx, argv, b"mset")
+    db = ctx.db
+    for key, value in zip(argv[1::2], argv[2::2]):
+        db.put(key, value)
+        db.changed(key, events.SET, 1)
+    return OK
+
+
+@strings.command(
+    "MSETNX",
+    arity=-3,
+    flags=WRITE | DENYOOM,
+    keys=key_range(OW | INSERT, step=2),
+    since="1.0.1",
+    complexity="O(N), N = keys",
+    syntax="(key value)...",
+)
+def msetnx(ctx: Session, argv: Argv) -> int:
+    """Set several keys to strings at once if none of them exists."""
+    even_arguments(ctx, argv, b"msetnx")
+    db = ctx.db
+    if any(db.find(key) is not None for key in argv[1::2]):
+        return 0
+    for key, value in zip(argv[1::2], argv[2::2]):
+        db.put(key, value)
+        db.changed(key, events.SET, 1)
+    return 1
+
+
+def judge_length(ctx: Session, length: int) -> None:
+    if length > ctx.server.config.proto_max_bulk_len:
+        raise CommandError(STRING_TOO_LONG)
+
+
+@strings.command(
+    "APPEND",
+    arity=3,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(RW | INSERT),
+    since="2.0.0",
+    complexity="O(1) amortized for a small value",
+    syntax="key value",
+)
+def append(ctx: Session, argv: Argv) -> int:
+    """Append to the string at a key, or create it."""
+    db, key, addition = ctx.db, argv[1], argv[2]
+    value = db.find_string(key)
+    if value is None:
+        db.put(key, bytearray(addition))
+        length = len(addition)
+    else:
+        length = len(value) + len(addition)
+        judge_length(ctx, length)
+        if value.__class__ is bytes:
+            value = bytearray(value)
+            db.rebind(key, value)
+        value += addition
+    db.changed(key, events.APPEND, 1)
+    return length
+
+
+@strings.command(
+    "SETRANGE",
+    arity=4,
+    flags=WRITE | DENYOOM,
+    keys=one_key(RW | UPDATE),
+    since="2.2.0",
+    complexity="O(1) for short values, O(M) otherwise, M = length of the value",
+    syntax="key offset value",
+)
+def setrange(ctx: Session, argv: Argv) -> int:
+    """Overwrite a part of the string at a key, padding it with zero bytes if it is too short."""
+    db, key, patch = ctx.db, argv[1], argv[3]
+    offset = integer(argv[2])
+    if offset < 0:
+        raise CommandError(OFFSET_OUT_OF_RANGE)
+    value = db.find_string(key)
+    if not patch:
+        return 0 if value is None else len(value)
+    end = offset + len(patch)
+    judge_length(ctx, end)
+    if value is None:
+        value = bytearray()
+        db.put(key, value)
+    elif value.__class__ is bytes:
+        value = bytearray(value)
+        db.rebind(key, value)
+    if len(value) < end:
+        value.extend(bytes(end - len(value)))  # type: ignore[union-attr]
+    value[offset:end] = patch  # type: ignore[index]
+    db.changed(key, events.SETRANGE, 1)
+    return len(value)
+
+
+# Counting ------------------------------------------------------------------------------------------------------
+
+
+def add_integer(ctx: Session, key: bytes, amount: int) -> int:
+    """Add to the integer at a key, which starts at 0."""
+    db = ctx.db
+    old = db.find_string(key)
+    if old is None:
+        number = amount
+        db.put(key, b"%d" % number)
+    else:
+        try:
+            number = parse_int(old) + amount
+        except ValueError:
+            raise CommandError(NOT_AN_INTEGER) from None
+        if not INT64_MIN <= number <= INT64_MAX:
+            raise CommandError(OVERFLOW)
+        db.rebind(key, b"%d" % number)
+    db.changed(key, events.INCRBY, 1)
+    return number
+
+
+@strings.command(
+    "INCR",
+    arity=2,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(RW | ACCESS | UPDATE),
+    since="1.0.0",
+    complexity="O(1)",
+    syntax="key",
+)
 def incr(ctx: Session, argv: Argv) -> int:
     """Add one to the integer at a key."""
     return add_integer(ctx, argv[1], 1)
 
 
-def add_integer(ctx: Session, key: bytes, amount: int) -> int:
-    db = ctx.db
+@strings.command(
+    "DECR",
+    arity=2,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(RW | ACCESS | UPDATE),
+    since="1.0.0",
+    complexity="O(1)",
+    syntax="key",
+)
+def decr(ctx: Session, argv: Argv) -> int:
+    """Subtract one from the integer at a key."""
+    return add_integer(ctx, argv[1], -1)
+
+
+@strings.command(
+    "INCRBY",
+    arity=3,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(RW | ACCESS | UPDATE),
+    since="1.0.0",
+    complexity="O(1)",
+    syntax="key increment",
+)
+def incrby(ctx: Session, argv: Argv) -> int:
+    """Add to the integer at a key."""
+    return add_integer(ctx, argv[1], integer(argv[2]))
+
+
+@strings.command(
+    "DECRBY",
+    arity=3,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(RW | ACCESS | UPDATE),
+    since="1.0.0",
+    complexity="O(1)",
+    syntax="key decrement",
+)
+def decrby(ctx: Session, argv: Argv) -> int:
+    """Subtract from the integer at a key."""
+    amount = integer(argv[2])
+    if amount == INT64_MIN:
+        raise CommandError(DECREMENT_OVERFLOW)
+    return add_integer(ctx, argv[1], -amount)
+
+
+@strings.command(
+    "INCRBYFLOAT",
+    arity=3,
+    flags=WRITE | DENYOOM | FAST,
+    keys=one_key(RW | ACCESS | UPDATE),
+    since="2.6.0",
+    complexity="O(1)",
+    syntax="key increment:double",
+)
+def incrbyfloat(ctx: Session, argv: Argv) -> bytes:
+    """Add to the floating-point number at a key."""
+    db, key = ctx.db, argv[1]
     old = db.find_string(key)
-    if old is None:
-        db.put(key, b"%d" % amount)
-        db.changed(key, events.INCRBY, 1)
-        return amount
     try:
-        number = parse_int(old) + amount
+        value = long_double_add(b"0" if old is None else bytes(old), argv[2])
+    except NotFinite:
+        raise CommandError(NAN_OR_INFINITY) from None
     except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
-    if not INT64_MIN <= number <= INT64_MAX:
-        raise CommandError(OVERFLOW)
-    db.rebind(key, b"%d" % number)
-    db.changed(key, events.INCRBY, 1)
-    return number
-
-
-@strings.command("MSET", arity=-3, flags=WRITE | DENYOOM, keys=key_range(OW | UPDATE, 1, -1, 2), since="1.0.1", complexity="O(N)", syntax="<key value>...")
-def mset(ctx: Session, argv: Argv) -> Any:
-    """Set several keys."""
-    for i in range(1, len(argv), 2):
-        set_plain(ctx, argv[i], argv[i + 1])
-    return OK
+        raise CommandError(NOT_A_FLOAT) from None
+    db.rebind(key, value)
+    db.changed(key, events.INCRBYFLOAT, 1)
+    ctx.propagate_as(b"SET", key, value, b"KEEPTTL")
+    return value
