@@ -1,22 +1,23 @@
 """Glob patterns over bytes, with the grammar of KEYS, SCAN MATCH, PSUBSCRIBE, ACL rules and CONFIG GET.
 
-Owns what a pattern means: `*` any run, `?` one byte, `[abc]`, `[a-z]`, `[^x]`, backslash before a byte that stands for
-itself. The grammar has no errors: an unclosed bracket ends with the pattern, a final backslash is a backslash. Byte
-order inside a range is that of a signed char, as on the platforms Redis is built for. Must not know what it matches.
+Owns what a pattern means: `*` any run, `?` one byte, `[abc]`, `[a-z]`, `[^x]`, backslash before a byte
+that stands for itself. The grammar has no errors: an unclosed bracket ends with the pattern, a final
+backslash is a backslash. Byte order inside a range is that of a signed char, as on the platforms Redis is
+built for. Must not know what it matches.
 
-Every piece between two stars has a fixed length, so the leftmost place for each piece in turn is always right and
-nothing is ever tried twice: no pattern costs more than O(len(pattern) * len(text)).
+Every piece between two stars has a fixed length, so the leftmost place for each piece in turn is always
+right and nothing is ever tried twice: no pattern costs more than O(len(pattern) * len(text)).
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, FrozenSet, List, Tuple, Union
+    from typing import Any, Callable, Union
 
     Matcher = Callable[[bytes], bool]
     # One byte of the text: a literal byte's number, or the set of bytes allowed there.
-    Element = Union[int, FrozenSet[int]]
+    Element = Union[int, frozenset[int]]
 
 _STAR, _QUESTION, _OPEN, _CLOSE, _BACKSLASH, _CARET, _MINUS = b"*?[]\\^-"
 _SPECIAL = b"*?[\\"
@@ -42,7 +43,7 @@ def glob_match(pattern: bytes, text: bytes, nocase: bool = False) -> bool:
 
 
 def compile_glob(pattern: bytes, nocase: bool = False) -> Matcher:
-    """Return a function that says whether a text matches; the frequent shapes cost one call of a bytes method."""
+    """Return a function that says whether a text matches; frequent shapes cost one call of a bytes method."""
     if pattern == b"*":
         return _match_all
     if not nocase:
@@ -65,12 +66,12 @@ def _match_all(text: bytes) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------------------------------- the grammar
+# -------------------------------------------------------------------------------------- the grammar
 
 
-def _parse(pattern: bytes, nocase: bool) -> List[List[Element]]:
+def _parse(pattern: bytes, nocase: bool) -> list[list[Element]]:
     """The pieces between stars; a pattern with n runs of stars has n + 1 pieces."""
-    pieces: List[List[Element]] = [[]]
+    pieces: list[list[Element]] = [[]]
     position, end = 0, len(pattern)
     while position < end:
         byte = pattern[position]
@@ -93,7 +94,7 @@ def _parse(pattern: bytes, nocase: bool) -> List[List[Element]]:
     return pieces
 
 
-def _parse_bracket(pattern: bytes, position: int, nocase: bool) -> Tuple[FrozenSet[int], int]:
+def _parse_bracket(pattern: bytes, position: int, nocase: bool) -> tuple[frozenset[int], int]:
     """The bytes allowed and the position of the last byte of the bracket."""
     end = len(pattern)
     negated = position < end and pattern[position] == _CARET
@@ -121,7 +122,7 @@ def _parse_bracket(pattern: bytes, position: int, nocase: bool) -> Tuple[FrozenS
     return frozenset(_ANY - allowed if negated else allowed), position
 
 
-def _range(first: int, last: int, nocase: bool) -> List[int]:
+def _range(first: int, last: int, nocase: bool) -> list[int]:
     low, high = _signed(first), _signed(last)
     if low > high:
         low, high = high, low
@@ -139,10 +140,10 @@ def _lower(byte: int) -> int:
     return byte + 32 if 65 <= byte <= 90 else byte
 
 
-# ---------------------------------------------------------------------------------------------------- matching
+# ----------------------------------------------------------------------------------------- matching
 
 
-def _as_literals(pieces: List[List[Element]]) -> Union[List[bytes], None]:
+def _as_literals(pieces: list[list[Element]]) -> Union[list[bytes], None]:
     literals = []
     for piece in pieces:
         numbers = [element for element in piece if isinstance(element, int)]
@@ -152,7 +153,7 @@ def _as_literals(pieces: List[List[Element]]) -> Union[List[bytes], None]:
     return literals
 
 
-def _compile_literals(literals: List[bytes]) -> Matcher:
+def _compile_literals(literals: list[bytes]) -> Matcher:
     first = literals[0]
     if len(literals) == 1:
         return first.__eq__
@@ -180,7 +181,7 @@ def _compile_literals(literals: List[bytes]) -> Matcher:
     return match
 
 
-def _compile_with_re(pieces: List[List[Element]]) -> Matcher:
+def _compile_with_re(pieces: list[list[Element]]) -> Matcher:
     import re  # here, not above: start-up never needs it, and most patterns do not either
 
     sources = [b"".join(map(_element_source, piece)) for piece in pieces]
@@ -191,7 +192,7 @@ def _compile_with_re(pieces: List[List[Element]]) -> Matcher:
     starts = re.compile(sources[0], re.DOTALL).match
     ends = re.compile(sources[-1], re.DOTALL).match
     tail, shortest = lengths[-1], sum(lengths)
-    searches: List[Tuple[Any, int]] = []
+    searches: list[tuple[Any, int]] = []
     for source, length in zip(sources[1:-1], lengths[1:-1]):
         if length:
             searches.append((re.compile(source, re.DOTALL).search, length))
