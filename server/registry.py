@@ -284,7 +284,8 @@ class CommandSpec:
             if spec.flags & (OW | RM) and not flags & WRITE:
                 self._refuse("writes a key without WRITE")
             # A range to the end may be empty, and then begins where the vector ends.
-            if spec.is_plain_range and spec.position + spec.last >= least + (spec.last < 0):
+            farthest = spec.position + spec.last if spec.last >= 0 else spec.position - 1
+            if spec.is_plain_range and farthest >= least:
                 self._refuse("a key lies beyond the shortest vector that the arity accepts")
 
     def _refuse(self, reason: str) -> None:
@@ -321,8 +322,8 @@ class Group:
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare the decorated handler as a command; "OBJECT|ENCODING" declares a subcommand of OBJECT.
 
-        `syntax` is in the notation of server.syntax; `deprecated` is (version, replacement); the summary
-        is the first line of the handler's docstring unless given. The handler itself is returned unchanged, so
+        `syntax` is in the notation of server.syntax; `deprecated` is (version, what to use); the summary is
+        the first line of the handler's docstring unless given. The handler itself is returned unchanged, so
         one handler may carry several declarations.
         """
 

@@ -1,18 +1,28 @@
-"""The command handlers, one module a group; `all_groups` collects their declarations."""
+"""The command handlers, one module a part of a group; `all_groups` collects their declarations.
+
+A new module adds its name to MODULES; each Group among its globals is registered.
+"""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import List
+from importlib import import_module
 
-    from server.registry import Group
+from server.registry import Group
+
+MODULES = (
+    "strings",
+    "generic",
+    "expiry",
+    "objects",
+    "introspection",
+    "cluster",
+)
 
 
-def all_groups() -> List[Group]:
+def all_groups() -> list[Group]:
     """The declarations of every module of this package."""
-    from server.commands import strings
-
-    return [
-        strings.strings,
-    ]
+    groups = []
+    for name in MODULES:
+        module = import_module("server.commands." + name)
+        groups += [value for value in vars(module).values() if isinstance(value, Group)]
+    return groups
