@@ -63,7 +63,8 @@ class Application:
             for sock in bind_tcp(config.bind, config.port, config.tcp_backlog, self.log):
                 self.add_listener(sock, "tcp")
         if config.unixsocket:
-            self.add_listener(bind_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog), "unix")
+            path = config.unixsocket.decode("utf-8", "surrogateescape")
+            self.add_listener(bind_unix(path, config.unixsocketperm, config.tcp_backlog), "unix")
 
     def add_listener(self, sock: socket.socket, kind: str) -> None:
         listener = Listener(sock, kind, self.accept, self.pause_accepting, self.log)
@@ -97,7 +98,7 @@ class Application:
         session = services.clients.new()
         session.descriptor = sock.fileno()
         if kind == "unix":
-            session.address = config.unixsocket.encode() + b":0"
+            session.address = config.unixsocket + b":0"
             session.local_address = session.address
         else:
             try:

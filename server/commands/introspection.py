@@ -9,7 +9,7 @@ from protocol.reply import Map, SetReply, Status
 from server.keyspecs import INDEX, KEY_FLAG_NAMES, KEYWORD, RANGE, UNKNOWN
 from server.registry import CATEGORY_BITS, LOADING, NO_MANDATORY_KEYS, STALE, Group
 from storage.errors import SYNTAX_ERROR, CommandError
-from storage.glob import compile_glob
+from storage.globbing import compile_glob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

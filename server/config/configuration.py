@@ -23,7 +23,7 @@ from server.config.kinds import (
     Refused,
 )
 from storage.errors import LOADING, SYNTAX_ERROR, CommandError
-from storage.glob import compile_glob
+from storage.globbing import compile_glob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

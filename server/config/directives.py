@@ -89,9 +89,8 @@ def _file_name_of(what: str, kind: str, may_be_empty: bool) -> Any:
 
 
 def _is_title_template(value: bytes) -> Optional[str]:
-    position, written = 0, False
+    position, written = 0, bool(value.strip())
     while position < len(value):
-        written = True
         if value[position : position + 2] == b"{{":
             position += 2
         elif value[position : position + 1] == b"{":
@@ -170,7 +169,12 @@ def _network() -> list[Directive]:
         YesNo("io-threads-do-reads", False, IMMUTABLE),
         OutputBufferLimits(
             "client-output-buffer-limit",
-            ((0, 0, 0), (256 * MB, 64 * MB, 60), (32 * MB, 8 * MB, 60)),
+            {
+                b"normal": (0, 0, 0),
+                b"replica": (256 * MB, 64 * MB, 60),
+                b"pubsub": (32 * MB, 8 * MB, 60),
+                b"master": (0, 0, 0),
+            },
             MULTIPLE,
         ),
         Memory("client-query-buffer-limit", GB, MB, LONG_MAX),

@@ -64,20 +64,16 @@ class SavePoints(Directive):
         return [(b"save %d %d" % point, True) for point in value]
 
 
-# Classes of clients in the order of the value of client-output-buffer-limit.
-CLIENT_NORMAL, CLIENT_REPLICA, CLIENT_PUBSUB = range(3)
-_CLASS_NUMBERS = {
-    b"normal": CLIENT_NORMAL,
-    b"slave": CLIENT_REPLICA,
-    b"replica": CLIENT_REPLICA,
-    b"pubsub": CLIENT_PUBSUB,
-}
-_CLASSES_SHOWN = (b"normal", b"slave", b"pubsub")
-_CLASSES_WRITTEN = (b"normal", b"replica", b"pubsub")
+# Classes of clients that have limits of their own, in the order in which they are shown.
+_LIMITED = (b"normal", b"replica", b"pubsub")
 
 
 class OutputBufferLimits(Directive):
-    """`client-output-buffer-limit`: for each class of clients (hard bytes, soft bytes, soft seconds)."""
+    """`client-output-buffer-limit`: a dict of class -> (hard bytes, soft bytes, soft seconds).
+
+    The classes are b"normal", b"replica", b"pubsub", and b"master", whose limits are always 0, which means
+    none. The dict is never changed in place.
+    """
 
     __slots__ = ()
 
@@ -86,10 +82,12 @@ class OutputBufferLimits(Directive):
             words = []
         if len(words) % 4:
             raise Refused("Wrong number of arguments in buffer limit configuration.")
-        limits = list(current)
+        limits = dict(current)
         for at in range(0, len(words), 4):
-            number = _CLASS_NUMBERS.get(words[at].lower())
-            if number is None:
+            name = words[at].lower()
+            if name == b"slave":
+                name = b"replica"
+            if name not in _LIMITED:
                 raise Refused("Invalid client class specified in buffer limit configuration.")
             try:
                 hard, soft = parse_memory(words[at + 1]), parse_memory(words[at + 2])
@@ -98,18 +96,23 @@ class OutputBufferLimits(Directive):
                 seconds = -1
             if seconds < 0:
                 raise Refused("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
-            limits[number] = (hard, soft, seconds)
-        return tuple(limits)
+            limits[name] = (hard, soft, seconds)
+        return limits
 
     def show(self, value: Any) -> bytes:
-        return b" ".join([b"%s %d %d %d" % ((name,) + limit) for name, limit in zip(_CLASSES_SHOWN, value)])
+        shown = []
+        for name in _LIMITED:
+            old_name = b"slave" if name == b"replica" else name  # what clients of Redis look for to this day
+            shown.append(b"%s %d %d %d" % ((old_name,) + value[name]))
+        return b" ".join(shown)
 
     def lines(self, value: Any) -> Lines:
         written = []
-        for name, limit, default in zip(_CLASSES_WRITTEN, value, self.default):
-            hard, soft = written_memory(limit[0]), written_memory(limit[1])
-            line = b"client-output-buffer-limit %s %s %s %d" % (name, hard, soft, limit[2])
-            written.append((line, limit != default))
+        for name in _LIMITED:
+            hard, soft, seconds = value[name]
+            limits = (name, written_memory(hard), written_memory(soft), seconds)
+            line = b"client-output-buffer-limit %s %s %s %d" % limits
+            written.append((line, value[name] != self.default[name]))
         return written
 
 

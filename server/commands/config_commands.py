@@ -1,0 +1,105 @@
+"""CONFIG: looking at the configuration, changing it, writing it back to its file.
+
+Argument grammar and replies; values, refusals and the file belong to the Config object behind the context.
+"""
+
+from __future__ import annotations
+
+from protocol.reply import OK, Map
+from server import admission
+from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group
+from storage.errors import SYNTAX_ERROR, CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from server.session import Session
+
+    Argv = Sequence[bytes]
+
+config = Group("server")
+
+FLAGS = ADMIN | NOSCRIPT | LOADING | STALE
+ON_EVERY_NODE = ("request_policy:all_nodes", "response_policy:all_succeeded")
+
+config.container(
+    "CONFIG",
+    since="2.0.0",
+    summary="A container of the commands that look at and change the configuration.",
+)
+
+
+@config.command(
+    "CONFIG|GET",
+    arity=-3,
+    flags=FLAGS,
+    since="2.0.0",
+    complexity="O(N), N = parameters given",
+    history=(("7.0.0", "Takes several patterns."),),
+    syntax="parameter...",
+)
+def config_get(ctx: Session, argv: Argv) -> Map:
+    """List the directives whose names match, with their values."""
+    return Map(ctx.server.config.get(argv[2:]))
+
+
+@config.command(
+    "CONFIG|RESETSTAT",
+    arity=2,
+    flags=FLAGS,
+    since="2.0.0",
+    complexity="O(1)",
+    tips=ON_EVERY_NODE,
+)
+def config_resetstat(ctx: Session, argv: Argv) -> Any:
+    """Set the counters that INFO shows back to zero."""
+    ctx.server.stats.reset()
+    return OK
+
+
+@config.command(
+    "CONFIG|REWRITE",
+    arity=2,
+    flags=FLAGS,
+    since="2.8.0",
+    complexity="O(1)",
+    tips=ON_EVERY_NODE,
+)
+def config_rewrite(ctx: Session, argv: Argv) -> Any:
+    """Write the present values into the configuration file, which keeps its comments and order."""
+    server = ctx.server
+    try:
+        server.config.rewrite()
+    except CommandError as refusal:
+        server.log.warning("CONFIG REWRITE failed: " + refusal.text.decode("utf-8", "replace"))
+        raise
+    server.log.notice("CONFIG REWRITE executed with success.")
+    return OK
+
+
+@config.command(
+    "CONFIG|SET",
+    arity=-4,
+    flags=FLAGS,
+    since="2.0.0",
+    complexity="O(N), N = parameters given",
+    history=(("7.0.0", "Sets several parameters."),),
+    tips=ON_EVERY_NODE,
+    syntax="(parameter value)...",
+)
+def config_set(ctx: Session, argv: Argv) -> Any:
+    """Change directives: all that are named, or none."""
+    if len(argv) % 2:
+        raise CommandError(SYNTAX_ERROR)
+    server = ctx.server
+    is_loading = bool(server.dispatch.mode & admission.LOADING_DATA)
+    server.config.set(list(zip(argv[2::2], argv[3::2])), is_local(ctx), is_loading)
+    return OK
+
+
+def is_local(session: Session) -> bool:
+    """Say whether "local" in the configuration means this client: loopback or a unix socket."""
+    address = session.address
+    return address == session.local_address or address.startswith((b"127.", b"[::1]:"))
