@@ -228,9 +228,6 @@ def docs_of(spec: CommandSpec) -> Map:
     ]
     if spec.complexity:
         pairs.append((b"complexity", spec.complexity.encode()))
-    if spec.history:
-        history = [[since.encode(), text.encode()] for since, text in spec.history]
-        pairs.append((b"history", SetReply(history)))
     doc_flags = []
     if spec.deprecated:
         doc_flags.append(b"deprecated")
@@ -242,6 +239,9 @@ def docs_of(spec: CommandSpec) -> Map:
         since, replacement = spec.deprecated
         pairs.append((b"deprecated_since", since.encode()))
         pairs.append((b"replaced_by", replacement.encode()))
+    if spec.history:
+        history = [[since.encode(), text.encode()] for since, text in spec.history]
+        pairs.append((b"history", SetReply(history)))
     if spec.syntax:
         pairs.append((b"arguments", [argument_of(argument) for argument in parse(spec.syntax)]))
     if spec.subcommands:
