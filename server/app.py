@@ -7,28 +7,29 @@ the writes, so that whatever a turn promises is durable before it is acknowledge
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from time import monotonic
 
-from server import admission
 from server.blocking import Blocking
 from server.clients import Clients
 from server.commands import all_groups
 from server.connection import Connection
 from server.dispatch import Dispatcher
-from server.listeners import Listener, bind_tcp, bind_unix
+from server.lifecycle import Lifecycle
+from server.listeners import SHORTAGE_PAUSE_S, BindFailure, Listener, bind_tcp, bind_unix
 from server.reactor import Reactor
 from server.registry import Registry
 from server.services import Services
 from server.stats import Stats
 from server.timers import TimerQueue
+from server.version import REDIS_VERSION, VERSION
 from storage.keyspace import Keyspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List
-
-    from server.session import Session
 
 MAX_CLIENTS_REACHED = b"-ERR max number of clients reached\r\n"
 
@@ -53,6 +54,8 @@ class Application:
         self.reactor.connection_class = Connection
         self.reactor.on_close = self.forget
         self.listeners: List[Listener] = []
+        services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
+        config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
 
     # Listening -------------------------------------------------------------------------------------------------
 
@@ -73,8 +76,6 @@ class Application:
 
     def pause_accepting(self, listener: Listener) -> None:
         """Out of descriptors: look again in a moment, instead of spinning on a readable listener."""
-        from server.listeners import SHORTAGE_PAUSE_S
-
         self.reactor.unwatch(listener.socket)
         self.services.timers.at(
             monotonic() + SHORTAGE_PAUSE_S, lambda: self.reactor.watch(listener.socket, listener)
@@ -118,12 +119,74 @@ class Application:
 
     # Running ---------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def serve(self) -> int:
+        """Listen, serve until the end, clean up; returns the exit code of the process."""
+        log = self.log
+        config = self.config
+        services = self.services
+        log.notice("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo")
+        log.notice(
+            "Redis version=%s, bits=%d, commit=00000000, modified=0, pid=%d, just started"
+            % (REDIS_VERSION, 64 if sys.maxsize > 2**32 else 32, os.getpid())
+        )
+        if config.config_file:
+            log.notice("Configuration loaded")
+        else:
+            log.warning(
+                "Warning: no config file specified, using the default config. "
+                "In order to specify a config file use python3 -m server /path/to/redis.conf"
+            )
+        try:
+            self.listen()
+        except BindFailure as error:
+            log.warning(str(error))
+            self.close()
+            return 1
+        services.lifecycle.catch_signals(self.reactor.watch)
+        self.write_pid_file()
+        log.notice("Running mode=standalone, port=%d." % config.port)
+        log.notice("Server initialized")
+        log.notice("rediselect %s is ready" % VERSION)
+        for kind in dict.fromkeys(listener.kind for listener in self.listeners):
+            log.notice("Ready to accept connections %s" % kind)
         self.reactor.run()
+        self.close()
+        return services.lifecycle.exit_code
+
+    def write_pid_file(self) -> None:
+        """`pidfile`, or its default path when the process became a daemon; failing to write it is only logged."""
+        path = self.config.pidfile or (b"/var/run/redis.pid" if self.config.daemonize else b"")
+        if not path:
+            return
+        self.pid_file = path
+        try:
+            with open(path, "w") as file:
+                file.write("%d\n" % os.getpid())
+        except OSError as error:
+            self.pid_file = b""
+            self.log.warning("Failed to write PID file: %s" % error.strerror)
+
+    pid_file = b""
 
     def close(self) -> None:
+        """Close every socket and remove what should not outlive the process."""
         for listener in self.listeners:
             listener.close()
+            if listener.kind == "unix":
+                try:
+                    os.unlink(self.config.unixsocket)
+                except OSError:
+                    pass
+        for session in list(self.services.clients):
+            connection = session.connection
+            if connection is not None:
+                connection.flush()
+                connection.close()
+        if self.pid_file:
+            try:
+                os.unlink(self.pid_file)
+            except OSError:
+                pass
 
 
 def format_address(address: Any) -> bytes:

@@ -87,8 +87,16 @@ class Database:
         self.access[key] = self.clock.access_stamp
         return value
 
+    def view(self, key: bytes) -> Any:
+        """`read` without a stamp, for TTL, TYPE, EXISTS and OBJECT: it counts, but is no use of the value."""
+        value = self.peek(key)
+        if value is None:
+            return self.miss(key)
+        self.space.hits += 1
+        return value
+
     def peek(self, key: bytes) -> Any:
-        """The value without a trace, or None: for OBJECT, TYPE, TTL and the like. May expire the key."""
+        """The value without a trace, or None. May expire the key."""
         value = self.data.get(key)
         if value is not None and self.lapses.get(key, NEVER_MS) <= self.clock.now_ms and self.lapse(key):
             return None

@@ -15,6 +15,7 @@ MODULES = (
     "expiry",
     "objects",
     "introspection",
+    "config_commands",
     "cluster",
 )
 

@@ -456,7 +456,7 @@ def append(ctx: Session, argv: Argv) -> int:
     db, key, addition = ctx.db, argv[1], argv[2]
     value = db.find_string(key)
     if value is None:
-        db.put(key, bytearray(addition))
+        db.put(key, addition)
         length = len(addition)
     else:
         length = len(value) + len(addition)

@@ -1,0 +1,41 @@
+"""`python3 -m server [redis.conf] [--option value ...] [-]`: the process.
+
+Only what must come before the application: the command line, the log, the exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Run a server; returns the exit code of the process."""
+    from server.config.command_line import ProgramEnds, configure
+    from server.config.files import UnreadableFile
+    from server.log import Log
+
+    log = Log()
+    try:
+        config = configure(arguments)
+    except ProgramEnds as end:
+        return end.finish()
+    except UnreadableFile as error:
+        log.warning(str(error))
+        return 1
+    if config.daemonize and config.supervised == "no" and hasattr(os, "fork"):
+        from server.daemon import detach
+
+        detach()
+    log = Log(config.loglevel, config.logfile)
+    log.follow(config)
+    from server.app import Application
+
+    return Application(config, log).serve()
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    # The interpreter would free a million keys one by one before it ends; the system does it at once.
+    os._exit(code)

@@ -1,0 +1,162 @@
+"""How a server comes to its end: signals, SHUTDOWN, and what is still done before the process exits.
+
+A shutdown is asked for once, waits for what it must wait for (replicas that lag), then runs the closing steps that
+services registered (save, close the log, remove files) in order; a step that refuses aborts the shutdown unless it was
+forced. Must not know what a step does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from time import monotonic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, Optional
+
+    from server.session import Session
+
+NOSAVE, SAVE, NOW, FORCE = 1, 2, 4, 8
+SHUTDOWN_FLAGS = {"nosave": NOSAVE, "save": SAVE, "now": NOW, "force": FORCE}
+SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
+
+
+class Lifecycle:
+    """The end of the process. `stop` is called when everything is done."""
+
+    def __init__(self, log: Any, config: Any, timers: Any, stop: Callable[[], None]) -> None:
+        self.log = log
+        self.config = config
+        self.timers = timers
+        self.stop = stop
+        self.is_over = False
+        self.exit_code = 0
+        self.steps: List[Callable[[int], Optional[str]]] = []  # each returns why it refuses, or None
+        self.is_ready: Callable[[], bool] = lambda: True  # whether all replicas have caught up
+        self.on_waiting: Callable[[bool], None] = lambda waiting: None
+        self.on_killed: List[Callable[[], None]] = []  # a second signal: only remove temporary files
+        self.flags = 0
+        self.deadline_s = 0.0  # of a shutdown that waits; 0 if none does
+        self.waiting: List[Session] = []  # clients that asked for it
+        self.timer: Any = None
+        self.signalled = False
+
+    # Signals ---------------------------------------------------------------------------------------------------
+
+    def catch_signals(self, watch: Callable[[Any, Callable[[], None]], None]) -> None:
+        """Turn SIGINT and SIGTERM into calls of the reactor: a signal by itself does not end `select`."""
+        receiver, sender = socket.socketpair()
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        self.sender = sender  # kept open: the interpreter writes to its descriptor
+
+        def wake() -> None:
+            try:
+                numbers = receiver.recv(64)
+            except OSError:
+                return
+            for number in numbers:
+                self.on_signal(number)
+
+        watch(receiver, wake)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.note_signal)
+        for name in ("SIGHUP", "SIGPIPE"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    def note_signal(self, number: int, frame: Any) -> None:
+        """Runs between two bytecodes, also inside a long command: a second SIGINT ends the process at once."""
+        if number == signal.SIGINT and self.signalled:
+            self.log.warning("You insist... exiting now.")
+            for call in self.on_killed:
+                call()
+            os._exit(1)
+        self.signalled = True
+
+    def on_signal(self, number: int) -> None:
+        if number not in (signal.SIGINT, signal.SIGTERM) or self.is_over:
+            return
+        if number == signal.SIGINT:
+            self.log.warning("Received SIGINT scheduling shutdown...")
+            words = self.config.shutdown_on_sigint
+        else:
+            self.log.warning("Received SIGTERM scheduling shutdown...")
+            words = self.config.shutdown_on_sigterm
+        flags = 0
+        for word in words:
+            flags |= SHUTDOWN_FLAGS.get(word, 0)
+        if not self.deadline_s:
+            self.shut_down(flags, None)
+
+    # Shutting down ---------------------------------------------------------------------------------------------
+
+    def shut_down(self, flags: int, session: Session | None) -> bytes | None:
+        """Begin to end the process; an error text if that failed at once.
+
+        With a session, the answer is left to `waiting`: a shutdown that succeeds answers nobody.
+        """
+        self.flags = flags
+        self.log.notice("User requested shutdown...")
+        timeout_s = self.config.shutdown_timeout
+        if flags & NOW or not timeout_s or self.is_ready():
+            return self.finish()
+        self.log.notice("Waiting for replicas before shutting down.")
+        self.on_waiting(True)
+        self.deadline_s = monotonic() + timeout_s
+        if session is not None:
+            self.waiting.append(session)
+        self.check_later()
+        return None
+
+    def check_later(self) -> None:
+        self.timer = self.timers.at(monotonic() + 0.1, self.check)
+
+    def check(self) -> None:
+        """While waiting for replicas: is it time?"""
+        if not self.deadline_s:
+            return
+        if not self.is_ready() and monotonic() < self.deadline_s:
+            self.check_later()
+            return
+        self.deadline_s = 0.0
+        self.on_waiting(False)
+        refusal = self.finish()
+        if refusal is not None:
+            waiting, self.waiting = self.waiting, []
+            for session in waiting:
+                session.emit_error(refusal)
+
+    def remaining_ms(self) -> int:
+        """What is left of the time a waiting shutdown gives its replicas."""
+        return max(0, int((self.deadline_s - monotonic()) * 1000)) if self.deadline_s else 0
+
+    def abort(self) -> bool:
+        """SHUTDOWN ABORT; False if none is waiting."""
+        if not self.deadline_s:
+            return False
+        self.deadline_s = 0.0
+        self.signalled = False
+        self.on_waiting(False)
+        self.log.notice("Shutdown manually aborted.")
+        waiting, self.waiting = self.waiting, []
+        for session in waiting:
+            session.emit_error(SHUTDOWN_FAILED)
+        return True
+
+    def finish(self) -> bytes | None:
+        """Run the closing steps and stop; the error text if one refuses."""
+        for step in self.steps:
+            reason = step(self.flags)
+            if reason is not None:
+                self.log.warning(reason)
+                if not self.flags & FORCE:
+                    self.signalled = False
+                    return SHUTDOWN_FAILED
+        self.log.notice("Redis is now ready to exit, bye bye...")
+        self.is_over = True
+        self.stop()
+        return None

@@ -1,0 +1,63 @@
+"""The grammar that SCAN, SSCAN, HSCAN and ZSCAN share."""
+
+from __future__ import annotations
+
+from storage.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
+from storage.globbing import compile_glob, matches_everything
+from storage.numeric import parse_int
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Optional, Sequence
+
+DEFAULT_COUNT = 10
+MAX_CURSOR = 2**64 - 1
+
+
+def parse_cursor(argument: bytes) -> int:
+    """A cursor as C's strtoull reads it; a negative one wraps around, nothing at all is 0."""
+    text = argument
+    if text[:1] in (b"-", b"+"):
+        text = text[1:]
+    if argument == b"":
+        return 0
+    if not text.isdigit() or len(text) > 100 or int(text) > MAX_CURSOR:
+        raise CommandError(INVALID_CURSOR)
+    value = int(text)
+    return (-value) & MAX_CURSOR if argument[:1] == b"-" else value
+
+
+class ScanOptions:
+    """MATCH, COUNT, TYPE (SCAN only) and NOVALUES (HSCAN only)."""
+
+    __slots__ = ("count", "match", "type_name", "without_values")
+
+    def __init__(self, arguments: Sequence[bytes], of_keys: bool = False, of_hash: bool = False) -> None:
+        self.count = DEFAULT_COUNT
+        self.match: Optional[Callable[[bytes], bool]] = None
+        self.type_name: bytes | None = None
+        self.without_values = False
+        position, end = 0, len(arguments)
+        while position < end:
+            option = arguments[position].upper()
+            has_value = position + 1 < end
+            if option == b"COUNT" and has_value:
+                position += 1
+                try:
+                    self.count = parse_int(arguments[position])
+                except ValueError:
+                    raise CommandError(NOT_AN_INTEGER) from None
+                if self.count < 1:
+                    raise CommandError(SYNTAX_ERROR)
+            elif option == b"MATCH" and has_value:
+                position += 1
+                pattern = arguments[position]
+                self.match = None if matches_everything(pattern) else compile_glob(pattern)
+            elif of_keys and option == b"TYPE" and has_value:
+                position += 1
+                self.type_name = arguments[position].lower()
+            elif of_hash and option == b"NOVALUES":
+                self.without_values = True
+            else:
+                raise CommandError(SYNTAX_ERROR)
+            position += 1
