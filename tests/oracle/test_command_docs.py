@@ -51,7 +51,9 @@ CHANGED_SINCE_7_0 = {
     "scan": {"tips"},
     # The destination is overwritten, not updated.
     "sinterstore": {"keys"},
+    # Answered while loading.
     "cluster|shards": {"flags"},
+    "cluster|slots": {"flags"},
 }
 DOCS_CHANGED_SINCE_7_0 = {
     "client|pause": {"since"},
