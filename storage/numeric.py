@@ -158,8 +158,7 @@ def parse_score_bound(text: Bytes) -> tuple[float, bool]:
     """Read one end of a score range: (bound, whether it is excluded). Else ValueError.
 
     `(1.5` excludes its end. The number is read more loosely than elsewhere, as Redis does: leading space is
-    skipped, the text ends at its first NUL, nothing at all is zero, and what is out of range is an infinity or
-    zero.
+    skipped, the text ends at its first NUL, nothing at all is zero, and out of range is an infinity or zero.
     """
     excluded = text[:1] == b"("
     if excluded:
@@ -394,7 +393,7 @@ def _trim(text: bytes) -> bytes:
 
 
 def long_double_add(a: Bytes, b: Bytes) -> bytes:
-    """Add two numbers as INCRBYFLOAT does. ValueError for bad text, NotFinite (a ValueError) for infinities."""
+    """Add two numbers as INCRBYFLOAT does. Bad text is a ValueError, an infinity the ValueError NotFinite."""
     return format_long_double(add_long_doubles(parse_long_double(a), parse_long_double(b)))
 
 
@@ -482,7 +481,7 @@ def _rounded(number: int, exponent: int, inexact: bool) -> Optional[LongDouble]:
 
 
 def format_long_double(number: LongDouble) -> bytes:
-    """Print a long double exactly to 17 decimals without trailing zeros, as INCRBYFLOAT answers and stores."""
+    """Print a long double exactly to 17 decimals without trailing zeros: what INCRBYFLOAT stores."""
     significand, exponent = number
     if exponent >= _MAX_MAGNITUDE:
         return b"inf" if significand > 0 else b"-inf"
