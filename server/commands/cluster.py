@@ -1,7 +1,7 @@
 """CLUSTER and what belongs to it, as a server answers whose cluster support is disabled.
 
-Cluster mode is refused at start, so every well formed subcommand answers with the same error; arity and
-unknown subcommands are refused before a handler runs. The declarations serve clients that ask COMMAND.
+Cluster mode is refused at start, so every well formed subcommand, HELP included, answers with the same error;
+arity and unknown subcommands are refused before a handler runs. The declarations serve clients that ask COMMAND.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ cluster.container(
     "CLUSTER",
     since="3.0.0",
     summary="A container of the commands of Redis Cluster.",
+    help_since="",  # HELP too is refused, below
 )
 
 
@@ -184,6 +185,18 @@ def cluster_forget(ctx: Session, argv: Argv) -> Any:
 )
 def cluster_getkeysinslot(ctx: Session, argv: Argv) -> Any:
     """Return some keys of a hash slot."""
+    raise CommandError(CLUSTER_DISABLED)
+
+
+@cluster.command(
+    "CLUSTER|HELP",
+    arity=2,
+    flags=LOADING | STALE,
+    since="5.0.0",
+    complexity="O(1)",
+)
+def cluster_help(ctx: Session, argv: Argv) -> Any:
+    """Explain the subcommands."""
     raise CommandError(CLUSTER_DISABLED)
 
 
