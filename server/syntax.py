@@ -283,25 +283,36 @@ def usage(arguments: Sequence[Argument]) -> str:
 
 
 def _usage_of(argument: Argument) -> str:
-    if argument.type == PURE_TOKEN:
-        text = argument.token or '""'
-    elif argument.type == ONEOF:
-        text = "|".join(_usage_of(member) for member in argument.arguments)
-        if argument.token is not None:
-            text = f"{argument.token} {text}"
-        elif not argument.optional:
-            text = f"({text})"
-    elif argument.type == BLOCK:
-        text = usage(argument.arguments)
-        if argument.token is not None:
-            text = f"{argument.token} {text}"
-    else:
-        text = f"<{argument.display or argument.name}>"
-        if argument.token is not None:
-            text = f"{argument.token} {text}"
-    if argument.multiple:
-        text = f"{text} [{text} ...]"
+    text = _repeated(argument, _usage_of_one(argument))
     return f"[{text}]" if argument.optional else text
+
+
+def _usage_of_one(argument: Argument) -> str:
+    """One occurrence, without its token but for a token that stands for itself."""
+    if argument.type == PURE_TOKEN:
+        return argument.token or '""'
+    if argument.type == BLOCK:
+        return usage(argument.arguments)
+    if argument.type == ONEOF:
+        alternatives = [_repeated(member, _usage_of_one(member)) for member in argument.arguments]
+        text = "|".join(alternatives)
+        is_alone = argument.optional and argument.token is None and not argument.multiple
+        return text if is_alone else f"({text})"
+    return f"<{argument.display or argument.name}>"
+
+
+def _repeated(argument: Argument, text: str) -> str:
+    """Add token and repetition; alternatives of many parts repeat as dots."""
+    token = "" if argument.token is None or argument.type == PURE_TOKEN else f"{argument.token} "
+    if not argument.multiple:
+        return token + text
+    if argument.type == ONEOF:
+        return f"{token}{text} ..."
+    if argument.multiple_token:
+        return f"{token}{text} [{token}{text} ...]"
+    if argument.optional and not token:
+        return f"{text} ..."
+    return f"{token}{text} [{text} ...]"
 
 
 # Where Redis breaks the lines of HELP.

@@ -117,7 +117,12 @@ def test_what_is_not_in_the_notation_is_refused(text):
         ("key [NX | XX] [COUNT count]", "<key> [NX|XX] [COUNT <count>]"),
         ("(YES | NO)", "(YES|NO)"),
         ("member...", "<member> [<member> ...]"),
-        ("[key...]", "[<key> [<key> ...]]"),
+        ("[key...]", "[<key> ...]"),
+        ("(field value)...", "<field> <value> [<field> <value> ...]"),
+        ("[ID client-id...]", "[ID <client-id> [<client-id> ...]]"),
+        ("[PREFIX prefix]...", "[PREFIX <prefix> [PREFIX <prefix> ...]]"),
+        ("filter=([ID client-id] | [ADDR addr{ip:port}])...", "(ID <client-id>|ADDR <ip:port>) ..."),
+        ("[mode=TYPE (A | B)]", "[TYPE (A|B)]"),
     ],
 )
 def test_help_writes_arguments_on_one_line(text, expected):
