@@ -13,6 +13,7 @@ from protocol.reply import (
     Attribute,
     BigNumber,
     Constant,
+    Decimal,
     ErrorReply,
     Map,
     Multi,
@@ -143,6 +144,10 @@ def _bignum2(value: BigNumber) -> bytes:
     return encode_bulk(value.digits)
 
 
+def _decimal2(value: Decimal) -> bytes:
+    return encode_bulk(value.text)
+
+
 def _attribute2(value: Attribute) -> bytes:
     return RESP2[value.reply.__class__](value.reply)
 
@@ -173,6 +178,7 @@ RESP2: Table = {
     Pairs: _pairs2,
     Verbatim: _verbatim2,
     BigNumber: _bignum2,
+    Decimal: _decimal2,
     Attribute: _attribute2,
     Multi: _multi2,
 }
@@ -220,6 +226,10 @@ def _verbatim3(value: Verbatim) -> bytes:
     return b"=%d\r\n%b:%b\r\n" % (len(value.text) + 4, value.kind, value.text)
 
 
+def _decimal3(value: Decimal) -> bytes:
+    return b",%b\r\n" % value.text
+
+
 def _bignum3(value: BigNumber) -> bytes:
     return b"(%b\r\n" % value.digits
 
@@ -248,6 +258,7 @@ RESP3.update(
         Pairs: _pairs3,
         Verbatim: _verbatim3,
         BigNumber: _bignum3,
+        Decimal: _decimal3,
         Attribute: _attribute3,
         Multi: _multi3,
     }

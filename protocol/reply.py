@@ -123,6 +123,18 @@ class BigNumber:
         self.digits = digits
 
 
+class Decimal:
+    """A double whose digits are decided by the command, not by the encoder; a bulk string in RESP2."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "Decimal(%r)" % self.text
+
+
 class Multi:
     """Several replies to one command, one after the other: SUBSCRIBE confirms each channel."""
 

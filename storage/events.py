@@ -99,3 +99,6 @@ KEYMISS = Event(b"keymiss", "m")
 # Facts that belong to no single key; they have no class and nobody subscribes to them.
 FLUSHED = Event(b"flushdb", "")
 SWAPPED = Event(b"swapdb", "")
+
+# A change of a key that Redis announces to no subscriber: PFCOUNT keeping its estimate. Still marks WATCH and the log.
+UNANNOUNCED = Event(b"", "")

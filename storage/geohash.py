@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from math import asin, cos, fabs, pi, sin, sqrt
 
+from storage.numeric import format_fixed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
@@ -119,13 +121,7 @@ def _meridian_distance_m(latitude1: float, latitude2: float) -> float:
 
 def format_distance(distance: float) -> bytes:
     """Print a distance as GEODIST does, with four decimals."""
-    return b"%.4f" % distance
-
-
-def format_coordinate(coordinate: float) -> bytes:
-    """Print a coordinate as GEOPOS does: up to 17 decimals, without trailing zeros."""
-    text = (b"%.17f" % coordinate).rstrip(b"0").rstrip(b".")
-    return b"0" if text == b"-0" else text
+    return format_fixed(distance, 4)
 
 
 # -- areas -----------------------------------------------------------------------------------------

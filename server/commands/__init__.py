@@ -11,6 +11,8 @@ from server.registry import Group
 
 MODULES = (
     "strings",
+    "bitmaps",
+    "hyperloglog",
     "generic",
     "expiry",
     "objects",
