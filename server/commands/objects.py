@@ -27,7 +27,7 @@ NOT_LRU = b"ERR An LFU maxmemory policy is selected, idle time not tracked." + S
 generic.container(
     "OBJECT",
     since="2.2.3",
-    summary="TODO one line of our own words",
+    summary="A container of commands that look into values.",
     help_since="6.2.0",
 )
 
