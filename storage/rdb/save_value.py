@@ -1,0 +1,205 @@
+"""From a value of the keyspace to its bytes in a snapshot.
+
+Owns the choice of the type of each value: packed where the encoding clients see is packed, and only what a reader of
+the wanted version knows. Must not know keys or files.
+
+A large value comes in pieces, so that a child that saves it needs no second copy of it.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from storage.numeric import format_float
+from storage.rdb import intset, layout, listpack, lzf
+from storage.rdb.save_stream import save_stream
+from storage.types import hash as hashes
+from storage.types import set as sets
+from storage.types.list import node_limits
+from storage.types.sorted_set import SortedSet
+from storage.types.stream import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Iterator, Tuple, Union
+
+    from storage.limits import EncodingLimits
+    from storage.types.list import List
+
+    Saved = Tuple[int, Iterable[bytes]]
+
+LENGTHS = tuple(bytes((length,)) for length in range(64))
+COMPRESS_ABOVE = 20  # bytes, as in Redis
+MAX_INTEGER_CHARS = 11  # of a 32-bit integer
+PIECE_STRINGS = 1024
+DOUBLE = Struct("<d")
+UNSIGNED_64 = Struct("<Q")
+
+
+def encode_length(number: int) -> bytes:
+    """A length or another unsigned 64-bit number."""
+    if number < 0x40:
+        return LENGTHS[number]
+    if number < 0x4000:
+        return (number | 0x4000).to_bytes(2, "big")
+    if number < 1 << 32:
+        return b"\x80" + number.to_bytes(4, "big")
+    return b"\x81" + number.to_bytes(8, "big")
+
+
+def encode_integer(text: Union[bytes, bytearray]) -> bytes | None:
+    """The short form of a string that is a canonical 32-bit decimal, or None."""
+    if text.isdigit():
+        if text[0] == 48 and len(text) > 1:
+            return None
+    elif text[:1] != b"-" or text[1:2] == b"0" or not text[1:].isdigit():
+        return None
+    number = int(text)
+    if -128 <= number < 128:
+        return b"\xc0" + number.to_bytes(1, "little", signed=True)
+    if -32768 <= number < 32768:
+        return b"\xc1" + number.to_bytes(2, "little", signed=True)
+    if -2147483648 <= number < 2147483648:
+        return b"\xc2" + number.to_bytes(4, "little", signed=True)
+    return None
+
+
+def encode_string(text: Union[bytes, bytearray], compressing: bool) -> bytes:
+    """A string in its shortest encoding."""
+    size = len(text)
+    if size <= MAX_INTEGER_CHARS:
+        return encode_integer(text) or LENGTHS[size] + text
+    if compressing and size > COMPRESS_ABOVE:
+        packed = lzf.compress(bytes(text))
+        if packed is not None:
+            return b"\xc3" + encode_length(len(packed)) + encode_length(size) + packed
+    if size < 64:
+        return LENGTHS[size] + text
+    return encode_length(size) + text
+
+
+def save_value(value: Any, version: int, limits: EncodingLimits, compressing: bool) -> Saved:
+    """The type of a value and its bytes in pieces, for readers of that version of the format."""
+    kind = value.__class__
+    if kind is bytes or kind is bytearray:
+        return layout.STRING, (encode_string(value, compressing),)
+    if kind is hashes.Hash:
+        return _save_hash(value, limits, compressing)
+    if kind is sets.Set:
+        return _save_set(value, version, compressing)
+    if kind is SortedSet:
+        return _save_sorted_set(value, limits, compressing)
+    if kind is Stream:
+        generation = layout.STREAM_3 if version >= layout.SET_PACKED_SINCE else layout.STREAM_2
+        return generation, save_stream(value, generation, compressing)
+    return layout.LIST_QUICKLIST_2, _list_nodes(value, limits, compressing)
+
+
+def _strings(count: int, texts: Iterable[bytes], compressing: bool) -> Iterator[bytes]:
+    """A count, then strings."""
+    pieces = [encode_length(count)]
+    append = pieces.append
+    for text in texts:
+        append(encode_string(text, compressing))
+        if len(pieces) >= PIECE_STRINGS:
+            yield b"".join(pieces)
+            pieces.clear()
+    yield b"".join(pieces)
+
+
+def _interleaved(table: dict[bytes, bytes]) -> Iterator[bytes]:
+    for field, value in table.items():
+        yield field
+        yield value
+
+
+def _list_nodes(value: List, limits: EncodingLimits, compressing: bool) -> Iterator[bytes]:
+    """The nodes of a list: as many neighbours packed together as the limit allows, large elements alone."""
+    max_bytes, max_count = node_limits(limits.list_max_listpack_size)
+    encode_entry = listpack.encode_entry
+    nodes: list[bytes] = []
+    entries: list[bytes] = []
+    size = listpack.EMPTY_BYTES
+
+    def close() -> None:
+        if entries:
+            nodes.append(b"\x02" + encode_string(listpack.assemble(entries), compressing))
+            entries.clear()
+
+    # The count comes first, so a list of several nodes is cut before it is sent; its nodes are the compact form.
+    for element in value:
+        if len(element) > max_bytes:
+            close()
+            size = listpack.EMPTY_BYTES
+            nodes.append(b"\x01" + encode_string(element, compressing))
+            continue
+        entry = encode_entry(element)
+        size += len(entry)
+        if size > max_bytes or len(entries) >= max_count:
+            close()
+            size = listpack.EMPTY_BYTES + len(entry)
+        entries.append(entry)
+    close()
+    yield encode_length(len(nodes))
+    yield from nodes
+
+
+def _save_set(value: sets.Set, version: int, compressing: bool) -> Saved:
+    if value.encoding is sets.INTSET:
+        return layout.SET_INTSET, (encode_string(intset.encode(map(int, value)), compressing),)
+    if value.encoding is sets.LISTPACK and version >= layout.SET_PACKED_SINCE:
+        return layout.SET_LISTPACK, (encode_string(listpack.encode(value), compressing),)
+    return layout.SET, _strings(len(value), value, compressing)
+
+
+def _save_hash(value: hashes.Hash, limits: EncodingLimits, compressing: bool) -> Saved:
+    value.unhide()  # fields that wait for the master's word are part of the data
+    deadlines = None if value.deadlines is None else value.deadlines.live
+    if value.encoding is hashes.HASHTABLE:
+        if deadlines:
+            return layout.HASH_DEADLINES, _fields_with_deadlines(value, deadlines, compressing)
+        return layout.HASH, _strings(len(value), _interleaved(value), compressing)
+    if deadlines:
+        get = deadlines.get
+        items = []
+        for field, text in value.in_order().items():
+            items += (field, text, b"%d" % get(field, 0))
+        blob = encode_string(listpack.encode(items), compressing)
+        return layout.HASH_LISTPACK_DEADLINES, (UNSIGNED_64.pack(min(deadlines.values())), blob)
+    return layout.HASH_LISTPACK, (encode_string(listpack.encode(_interleaved(value)), compressing),)
+
+
+def _fields_with_deadlines(value: hashes.Hash, deadlines: dict[bytes, int], compressing: bool) -> Iterator[bytes]:
+    earliest = min(deadlines.values())
+    pieces = [UNSIGNED_64.pack(earliest), encode_length(len(value))]
+    for field, text in value.items():
+        deadline_ms = deadlines.get(field)
+        pieces.append(LENGTHS[0] if deadline_ms is None else encode_length(deadline_ms - earliest + 1))
+        pieces.append(encode_string(field, compressing))
+        pieces.append(encode_string(text, compressing))
+        if len(pieces) >= PIECE_STRINGS:
+            yield b"".join(pieces)
+            pieces.clear()
+    yield b"".join(pieces)
+
+
+def _save_sorted_set(value: SortedSet, limits: EncodingLimits, compressing: bool) -> Saved:
+    if value.encoding_name(limits) == b"listpack":
+        items = []
+        for member, score in value.ascending():
+            items += (member, format_float(score))
+        return layout.ZSET_LISTPACK, (encode_string(listpack.encode(items), compressing),)
+    return layout.ZSET_2, _members_with_scores(value, compressing)
+
+
+def _members_with_scores(value: SortedSet, compressing: bool) -> Iterator[bytes]:
+    """Highest score first, as Redis writes them: a skip list is quickest to rebuild from its tail."""
+    pieces = [encode_length(len(value))]
+    pack = DOUBLE.pack
+    for member, score in value.descending():
+        pieces.append(encode_string(member, compressing))
+        pieces.append(pack(score))
+        if len(pieces) >= PIECE_STRINGS:
+            yield b"".join(pieces)
+            pieces.clear()
+    yield b"".join(pieces)
