@@ -160,6 +160,8 @@ def _compile_literals(literals: list[bytes]) -> Matcher:
     last = literals[-1]
     middle = [piece for piece in literals[1:-1] if piece]
     shortest = sum(map(len, literals)) or 1  # a star alone does not match the empty text, "*" itself aside
+    if not middle and not first and last:
+        return lambda text: text.endswith(last)
     if not middle:
         return lambda text: len(text) >= shortest and text.startswith(first) and text.endswith(last)
     if not first and not last and len(middle) == 1:
