@@ -107,6 +107,12 @@ class KeySpec:
     def is_plain_range(self) -> bool:
         return self.begin is INDEX and self.find is RANGE
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one key at a fixed position, whatever the arguments are."""
+        depends = self.flags & (NOT_KEY | INCOMPLETE | VARIABLE_FLAGS)
+        return self.is_plain_range and not self.last and not depends
+
     def positions(self, argv: Sequence[bytes]) -> Optional[range]:
         """Return the positions of this specification's keys, or None where the vector does not fit it."""
         argc = len(argv)
