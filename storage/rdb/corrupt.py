@@ -12,4 +12,4 @@ class CorruptData(Exception):
         self.offset = offset
 
     def __str__(self) -> str:
-        return "%s at offset %d" % (self.reason, self.offset)
+        return f"{self.reason} at offset {self.offset}"

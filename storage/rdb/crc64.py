@@ -15,10 +15,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Tuple, Union
+    from typing import Union
 
     Buffer = Union[bytes, bytearray, memoryview]
-    Multiple = Tuple[int, Tuple[int, ...]]
+    Multiple = tuple[int, tuple[int, ...]]
 
 POLYNOMIAL = 0x95AC9329AC4BC9B5  # x^0 is the highest bit: 0xad93d23594c935a9 reflected
 

@@ -6,8 +6,10 @@ Facts of Redis's format up to version 12 (7.4); owns no code that reads or write
 from __future__ import annotations
 
 MAGIC = b"REDIS"
+VALKEY_MAGIC = b"VALKEY"  # and three digits; its types are Redis's up to 21, and one of its own
 HEADER_BYTES = 9  # the magic and four digits of the version
 NEWEST_VERSION = 12
+VALKEY_VERSION = 80  # Valkey 9; it left 12 to 79 to Redis
 DEFAULT_VERSION = 10  # 7.0; 11 (7.2) adds packed sets and the third stream form, 12 (7.4) field deadlines
 SET_PACKED_SINCE = 11
 FIELD_DEADLINES_SINCE = 12
@@ -54,6 +56,7 @@ HASH_LISTPACK_DEADLINES_PRE_RELEASE = 23
 HASH_DEADLINES = 24
 HASH_LISTPACK_DEADLINES = 25
 NEWEST_TYPE = 25
+VALKEY_HASH_DEADLINES = 22  # in a file or payload of Valkey's version
 
 # Lengths: below 0x40 the byte itself, below 0x80 14 bits, then these, then encoded strings.
 LENGTH_14 = 0x40

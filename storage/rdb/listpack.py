@@ -13,7 +13,7 @@ from storage.rdb.corrupt import CorruptData
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Union
+    from collections.abc import Iterable
 
 HEADER = Struct("<IH")
 HEADER_BYTES = 6
@@ -100,7 +100,7 @@ def encode(values: Iterable[bytes]) -> bytes:
     return assemble([encode_entry(value) for value in values])
 
 
-def decode(data: Union[bytes, bytearray]) -> list[bytes]:
+def decode(data: bytes) -> list[bytes]:
     """The entries, integers as decimal text; raises CorruptData. Linear, about 200 ns each."""
     items: list[bytes] = []
     append = items.append
@@ -140,7 +140,7 @@ def decode(data: Union[bytes, bytearray]) -> list[bytes]:
 INTEGER_BYTES = {0xF1: 2, 0xF2: 3, 0xF3: 4, 0xF4: 8}
 
 
-def _decode_rare(data: Union[bytes, bytearray], start: int, end: int, code: int, items: list[bytes]) -> int:
+def _decode_rare(data: bytes, start: int, end: int, code: int, items: list[bytes]) -> int:
     """Append the entry at `start`, which is no short string and no small integer; return where the next begins."""
     at = start + 1
     if code < 0xE0:
@@ -163,7 +163,7 @@ def _decode_rare(data: Union[bytes, bytearray], start: int, end: int, code: int,
         stop = at + length
         if stop >= end:
             raise CorruptData("listpack entry past the end", start)
-        items.append(bytes(data[at:stop]))
+        items.append(data[at:stop])
         at = stop
     back = _back_length(at - start)
     stop = at + len(back)

@@ -50,7 +50,7 @@ SETS = (layout.SET, layout.SET_INTSET, layout.SET_LISTPACK)
 HASHES = (layout.HASH, layout.HASH_ZIPMAP, layout.HASH_ZIPLIST, layout.HASH_LISTPACK)
 
 
-def load_value(source: Source, kind: int, limits: EncodingLimits) -> Steps[Any]:
+def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) -> Steps[Any]:
     """Read a value of the type `kind`; None if it is an empty container. Raises CorruptData."""
     if kind == layout.STRING:
         return (yield from source.text())
@@ -66,12 +66,16 @@ def load_value(source: Source, kind: int, limits: EncodingLimits) -> Steps[Any]:
         items = yield from _read_quicklist(source, kind)
     elif kind in (layout.STREAM, layout.STREAM_2, layout.STREAM_3):
         return (yield from load_stream(source, kind))
+    elif version == layout.VALKEY_VERSION and kind >= layout.VALKEY_HASH_DEADLINES:
+        if kind > layout.VALKEY_HASH_DEADLINES:
+            raise source.fail(f"Unknown RDB encoding type {kind}")
+        return (yield from _load_valkey_hash(source, limits))
     elif layout.HASH_DEADLINES_PRE_RELEASE <= kind <= layout.HASH_LISTPACK_DEADLINES:
         return (yield from _load_hash_with_deadlines(source, kind, limits))
     elif kind in (layout.MODULE, layout.MODULE_PRE_RELEASE):
         raise source.fail("The value needs a module, which this server does not have")
     else:
-        raise source.fail("Unknown RDB encoding type %d" % kind)
+        raise source.fail(f"Unknown RDB encoding type {kind}")
     if not items:
         return None
     if kind in LISTS:
@@ -167,7 +171,7 @@ def _read_quicklist(source: Source, kind: int) -> Steps[list[bytes]]:
         elif container == layout.NODE_PLAIN:
             items.append((yield from source.text()))
         else:
-            raise source.fail("Unknown quicklist node type %d" % container)
+            raise source.fail(f"Unknown quicklist node type {container}")
     return items
 
 
@@ -207,4 +211,21 @@ def _load_hash_with_deadlines(source: Source, kind: int, limits: EncodingLimits)
                 raise source.fail("Duplicate hash fields detected")
     if len(table) != count:
         raise source.fail("Duplicate hash fields detected")
+    return Hash.build(table, limits, deadlines) if table else None
+
+
+def _load_valkey_hash(source: Source, limits: EncodingLimits) -> Steps[Optional[Hash]]:
+    """Fields, values and deadlines in milliseconds, -1 for none."""
+    table: dict[bytes, bytes] = {}
+    deadlines: dict[bytes, int] = {}
+    for index in range((yield from source.number())):
+        field, value = yield from source.texts(2)
+        deadline_ms = int.from_bytes((yield from source.raw(8)), "little", signed=True)
+        if deadline_ms >= 0:
+            if deadline_ms > MAX_DEADLINE_MS:
+                raise source.fail("Invalid deadline of a hash field")
+            deadlines[field] = deadline_ms
+        table[field] = value
+        if len(table) <= index:
+            raise source.fail("Duplicate hash fields detected")
     return Hash.build(table, limits, deadlines) if table else None

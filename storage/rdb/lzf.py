@@ -85,7 +85,10 @@ def compress(data: bytes) -> Optional[bytes]:
             continue
         length = 3
         longest = min(MAX_MATCH, size - at)
-        while length + 16 <= longest and data[at + length : at + length + 16] == data[found + length : found + length + 16]:
+        while length + 16 <= longest:
+            behind, ahead = found + length, at + length
+            if data[behind : behind + 16] != data[ahead : ahead + 16]:
+                break
             length += 16
         while length < longest and data[at + length] == data[found + length]:
             length += 1

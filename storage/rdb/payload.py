@@ -42,7 +42,8 @@ def verify(payload: bytes) -> bool:
         return False
     version = int.from_bytes(payload[-10:-8], "little")
     checksum = int.from_bytes(payload[-8:], "little")
-    return version <= layout.NEWEST_VERSION and crc64(memoryview(payload)[:-8]) == checksum
+    readable = version <= layout.NEWEST_VERSION or version == layout.VALKEY_VERSION
+    return readable and crc64(memoryview(payload)[:-8]) == checksum
 
 
 def restore(payload: bytes, limits: EncodingLimits) -> Any:
@@ -53,7 +54,7 @@ def restore(payload: bytes, limits: EncodingLimits) -> Any:
     if not source.buf or source.buf[0] > layout.NEWEST_TYPE:
         raise CorruptData("Unknown type of value", 0)
     source.pos = 1
-    steps = load_value(source, source.buf[0], limits)
+    steps = load_value(source, source.buf[0], limits, int.from_bytes(payload[-10:-8], "little"))
     try:
         next(steps)
     except StopIteration as done:

@@ -155,8 +155,8 @@ class Reader:
                     db = source.length()
                     if db >= self.max_databases:
                         raise source.fail(
-                            "Data file was created with a server configured to handle more than %d databases"
-                            % self.max_databases
+                            "Data file was created with a server configured to handle more than "
+                            f"{self.max_databases} databases"
                         )
                     continue
                 elif opcode == layout.RESIZE_DB:
@@ -181,7 +181,7 @@ class Reader:
                     raise source.fail("Pre-release function format not supported")
                 else:
                     source.pos -= 1
-                    raise source.fail("Unknown RDB opcode or type %d" % opcode)
+                    raise source.fail(f"Unknown RDB opcode or type {opcode}")
             except Short as short:
                 source.pos = mark
                 yield short.end - mark
@@ -192,7 +192,7 @@ class Reader:
                 yield from self._skip_module_aux()
                 self._sink.module_aux(module_name(number))
                 continue
-            value = yield from load_value(source, opcode, self.limits)
+            value = yield from load_value(source, opcode, self.limits, self.version)
             if value is None:
                 self._sink.empty_key(db, key)
             else:
@@ -203,16 +203,16 @@ class Reader:
             stored = int.from_bytes((yield from source.raw(8)), "little")
             # 0 stands for a snapshot written without a checksum.
             if source.checking and stored and stored != computed:
-                raise source.fail(
-                    "Wrong RDB checksum expected: (%x) but got (%x)" % (computed, stored)
-                )
+                raise source.fail(f"Wrong RDB checksum expected: ({computed:x}) but got ({stored:x})")
 
     def _read_header(self, data: bytes) -> None:
-        if data[:5] != layout.MAGIC or not data[5:].isdigit():
+        is_valkey = data[:6] == layout.VALKEY_MAGIC
+        digits = data[6:] if is_valkey else data[5:]
+        if not (is_valkey or data[:5] == layout.MAGIC) or not digits.isdigit():
             raise CorruptData("Wrong signature trying to load DB from file", 0)
-        version = int(data[5:])
-        if not 1 <= version <= layout.NEWEST_VERSION:
-            raise CorruptData("Can't handle RDB format version %d" % version, 5)
+        version = int(digits)
+        if version != layout.VALKEY_VERSION if is_valkey else not 1 <= version <= layout.NEWEST_VERSION:
+            raise CorruptData(f"Can't handle RDB format version {version}", 5)
         self.version = version
         self._sink.header(version)
 
@@ -294,4 +294,4 @@ class Reader:
             elif kind == layout.MODULE_STRING:
                 yield from source.text()
             else:
-                raise source.fail("Unknown module opcode %d" % kind)
+                raise source.fail(f"Unknown module opcode {kind}")

@@ -13,7 +13,7 @@ from storage.types.stream_id import MAX_HALF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from collections.abc import Iterator
 
     from storage.types.consumer_group import ConsumerGroup
     from storage.types.stream import Stream

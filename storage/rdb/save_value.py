@@ -21,12 +21,13 @@ from storage.types.stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Iterator, Tuple, Union
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Union
 
     from storage.limits import EncodingLimits
     from storage.types.list import List
 
-    Saved = Tuple[int, Iterable[bytes]]
+    Saved = tuple[int, Iterable[bytes]]
 
 LENGTHS = tuple(bytes((length,)) for length in range(64))
 COMPRESS_ABOVE = 20  # bytes, as in Redis
@@ -161,7 +162,7 @@ def _save_hash(value: hashes.Hash, limits: EncodingLimits, compressing: bool) ->
         return layout.HASH, _strings(len(value), _interleaved(value), compressing)
     if deadlines:
         get = deadlines.get
-        items = []
+        items: list[bytes] = []
         for field, text in value.in_order().items():
             items += (field, text, b"%d" % get(field, 0))
         blob = encode_string(listpack.encode(items), compressing)
@@ -185,7 +186,7 @@ def _fields_with_deadlines(value: hashes.Hash, deadlines: dict[bytes, int], comp
 
 def _save_sorted_set(value: SortedSet, limits: EncodingLimits, compressing: bool) -> Saved:
     if value.encoding_name(limits) == b"listpack":
-        items = []
+        items: list[bytes] = []
         for member, score in value.ascending():
             items += (member, format_float(score))
         return layout.ZSET_LISTPACK, (encode_string(listpack.encode(items), compressing),)

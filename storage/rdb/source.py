@@ -24,7 +24,8 @@ from storage.rdb.layout import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Generator, TypeVar
+    from collections.abc import Generator
+    from typing import TypeVar
 
     T = TypeVar("T")
     # Yields how many bytes are needed from the current position, is resumed when they are there.
@@ -114,7 +115,7 @@ class Source:
         if head == LENGTH_64:
             return int.from_bytes(self.take(8), "big")
         self.pos -= 1
-        raise self.fail("Unknown length encoding %d" % head)
+        raise self.fail(f"Unknown length encoding {head}")
 
     def string(self) -> bytes:
         """A string in any of its encodings."""
@@ -139,7 +140,7 @@ class Source:
                 return lzf.decompress(data, size)
             except CorruptData as error:
                 self.pos -= packed - error.offset
-                raise self.fail("Invalid LZF compressed string: %s" % error.reason) from None
+                raise self.fail(f"Invalid LZF compressed string: {error.reason}") from None
         if head == ENCODED_INT8:
             return b"%d" % int.from_bytes(self.take(1), "little", signed=True)
         if head == ENCODED_INT16:
@@ -147,7 +148,7 @@ class Source:
         if head == ENCODED_INT32:
             return b"%d" % int.from_bytes(self.take(4), "little", signed=True)
         self.pos = pos
-        raise self.fail("Unknown RDB string encoding type %d" % (head & 0x3F))
+        raise self.fail(f"Unknown RDB string encoding type {head & 0x3F}")
 
     # Steps -----------------------------------------------------------------------------------------------------
 

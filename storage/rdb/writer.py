@@ -12,13 +12,14 @@ from storage.rdb.save_value import LENGTHS, encode_length, encode_string, save_v
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, Iterator, Optional, Sequence, Tuple
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Callable, Optional
 
     from storage.database import Database
     from storage.limits import EncodingLimits
 
     # Seconds a key was idle, its access frequency, or neither.
-    Age = Tuple[Optional[int], Optional[int]]
+    Age = tuple[Optional[int], Optional[int]]
 
 PIECE_BYTES = 64 * 1024  # a piece is at least that long, but for the last
 PIECE_PARTS = 3000

@@ -1,7 +1,8 @@
 """Ziplists, the packed lists of Redis 2.6 to 6.2: read only.
 
 Header: bytes in all and offset of the last entry (32 bits each), number of entries (16 bits, 65535: count them),
-little-endian. An entry starts with the length of the one before (one byte, or 254 and 32 bits), then its encoding; 255 ends.
+little-endian. An entry starts with the length of the one before (one byte, or 254 and 32 bits), then its encoding;
+255 ends.
 """
 
 from __future__ import annotations
