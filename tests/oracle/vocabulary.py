@@ -90,6 +90,7 @@ class Vocabulary:
     def __init__(self, random: Random, own: bytes = b"s") -> None:
         self.random = random
         self.own_keys = [own + b"%d" % number for number in range(KEYS_PER_TYPE)]
+        self.last_key = b""
         self.chance = random.random
         self.pick = random.choice
 
@@ -98,11 +99,13 @@ class Vocabulary:
     def key(self) -> bytes:
         """A key that mostly has the group's own type."""
         chance = self.chance()
-        if chance < 0.9:
-            return self.pick(self.own_keys)
-        if chance < 0.98:
-            return self.pick(ALL_KEYS)
-        return self.pick(ODD_KEYS)
+        table = self.own_keys if chance < 0.9 else ALL_KEYS if chance < 0.98 else ODD_KEYS
+        self.last_key = self.pick(table)
+        return self.last_key
+
+    def samekey(self) -> bytes:
+        """The last `key`, for commands that clean up after chance."""
+        return self.last_key
 
     def anykey(self) -> bytes:
         return self.pick(ALL_KEYS) if self.chance() < 0.95 else self.pick(ODD_KEYS)

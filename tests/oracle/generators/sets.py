@@ -23,8 +23,8 @@ TEMPLATES = templates("""
     1 SDIFFSTORE key key*
     1 SINTERCARD (1 key|2 key key|3 key key key) [LIMIT n]
     0.3 SINTERCARD (0 key|junk key|3 key|-1 key|1 key LIMIT -1|1 key LIMIT|1 key junk 1|2 key key LIMIT junk)
-    0.5 SPOP key ; DEL key
-    0.3 SPOP key pos ; DEL key
+    0.5 SPOP key ; DEL samekey
+    0.3 SPOP key pos ; DEL samekey
     0.5 SPOP key 1000
     0.2 SPOP key (0|-1|junk)
     1 SRANDMEMBER key [1|2|-3|0|100]
