@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from server.services import Services
 
 
-# Where each kind of client stands in `client-output-buffer-limit`.
-LIMIT_CLASSES = {b"normal": 0, b"master": 0, b"replica": 1, b"pubsub": 2}
-
-
 class Clients:
     """Sessions by id, in the order they came."""
 
@@ -60,7 +56,7 @@ class Clients:
 
     def judge_output(self, session: Session) -> None:
         """Doom a client that lets more output wait than its class allows: at once, or for too long."""
-        hard, soft, seconds = self.services.config.client_output_buffer_limit[LIMIT_CLASSES[session.kind]]
+        hard, soft, seconds = self.services.config.client_output_buffer_limit[session.kind]
         waiting = session.out_bytes
         now_ms = self.services.keyspace.clock.now_ms
         if hard and waiting >= hard:
