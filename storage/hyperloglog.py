@@ -297,7 +297,7 @@ def _join_runs(value: bytearray, at: int) -> None:
 
 
 def _runs(value: Bits) -> Iterable[tuple[int, int, bool]]:
-    """Yield (rank, length, whether of two bytes) for each sparse opcode. Raises Corrupted when cut short."""
+    """Yield (rank, length, whether of two bytes) for each sparse opcode. A missing second byte counts as zero."""
     at = HEADER_BYTES
     end = len(value)
     while at < end:
@@ -306,9 +306,7 @@ def _runs(value: Bits) -> Iterable[tuple[int, int, bool]]:
         if byte & 0x80:
             yield (byte >> 2 & 31) + 1, (byte & 3) + 1, False
         elif byte & 0x40:
-            if at >= end:
-                raise Corrupted
-            yield 0, ((byte & 0x3F) << 8 | value[at]) + 1, True
+            yield 0, ((byte & 0x3F) << 8 | (value[at] if at < end else 0)) + 1, True
             at += 1
         else:
             yield 0, byte + 1, False
@@ -373,8 +371,8 @@ def decode_opcodes(value: Bits) -> bytes:
 # -- merging and estimating ------------------------------------------------------------------------
 
 
-def merge_registers(values: Sequence[Bits]) -> bytearray:
-    """Return the highest rank of each register over several strings. Raises Corrupted."""
+def merge_registers(values: Iterable[Bits]) -> bytearray:
+    """Return the highest rank of each register over several strings. O(registers) each. Raises Corrupted."""
     merged: Optional[bytearray] = None
     for value in values:
         ranks = registers(value)
@@ -411,7 +409,7 @@ def raise_registers(value: bytearray, ranks: Bits, dense: bool, sparse_max_bytes
     value[15] |= _STALE
 
 
-def estimate_union(values: Sequence[Bits]) -> int:
+def estimate_union(values: Iterable[Bits]) -> int:
     """Estimate the cardinality of the union of several strings. Raises Corrupted."""
     return estimate(_histogram_of(merge_registers(values)))
 

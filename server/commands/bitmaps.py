@@ -38,6 +38,7 @@ INVALID_FIELD = (
     b"ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
 )
 INVALID_OVERFLOW = b"ERR Invalid OVERFLOW type specified"
+NO_STRING = bytearray()  # reads as an empty string, and is told from a stored one by identity
 ONLY_GET = b"ERR BITFIELD_RO only supports the GET subcommand"
 
 
@@ -121,13 +122,13 @@ def getbit(ctx: Session, argv: Argv) -> int:
 
 
 def stored_string(ctx: Session, key: bytes) -> bytes | bytearray:
-    """The string at a key as it is stored, not to be edited or kept; empty if there is none."""
+    """The string at a key as it is stored, not to be edited or kept; NO_STRING if there is none."""
     value = ctx.db.read(key)
     if value is None:
-        return b""
+        return NO_STRING
     if value.__class__ is not bytes and value.__class__ is not bytearray:
         raise WrongType()
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def counts_bits(argument: bytes) -> bool:
@@ -182,8 +183,8 @@ def bitpos(ctx: Session, argv: Argv) -> int:
     in_bits = len(argv) == 6 and counts_bits(argv[5])
     end = integer(argv[4]) if len(argv) > 4 else None
     value = stored_string(ctx, argv[1])
-    if not value:
-        # No key, no range: an endless row of zeros.
+    if value is NO_STRING:
+        # An endless row of zeros, whatever the range.
         return -1 if bit else 0
     return bitmap.position(value, bit, start, end, in_bits)
 

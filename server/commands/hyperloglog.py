@@ -14,7 +14,7 @@ from storage.errors import CommandError, WrongType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any, Optional
 
     from server.session import Session
@@ -38,6 +38,14 @@ def judged(value: Any) -> Any:
     if not hll.is_valid(value):
         raise CommandError(NOT_A_HYPERLOGLOG)
     return value
+
+
+def judged_one_by_one(ctx: Session, keys: Sequence[bytes]) -> Iterator[bytes | bytearray]:
+    """The HyperLogLogs at some keys; the next is judged when the one before has been read: the first fault answers."""
+    for key in keys:
+        value = judged(ctx.db.read(key))
+        if value is not None:
+            yield value
 
 
 def editable(ctx: Session, key: bytes) -> Optional[bytearray]:
@@ -90,8 +98,7 @@ def pfcount(ctx: Session, argv: Argv) -> int:
     db = ctx.db
     try:
         if len(argv) > 2:
-            values = [judged(db.read(key)) for key in argv[1:]]
-            return hll.estimate_union([value for value in values if value is not None])
+            return hll.estimate_union(judged_one_by_one(ctx, argv[1:]))
         key = argv[1]
         value = judged(db.read(key))
         if value is None:
@@ -126,13 +133,9 @@ def pfmerge(ctx: Session, argv: Argv) -> Any:
     """Add what several HyperLogLogs hold to another one."""
     db, key = ctx.db, argv[1]
     try:
-        values = []
-        for source in argv[1:]:
-            value = judged(db.read(source))
-            if value is not None:
-                values.append(value)
-        ranks = hll.merge_registers(values)
-        dense = any(hll.encoding_of(value) == hll.DENSE for value in values)
+        ranks = hll.merge_registers(judged_one_by_one(ctx, argv[1:]))
+        sources = map(db.peek, argv[1:])
+        dense = any(value is not None and hll.encoding_of(value) == hll.DENSE for value in sources)
         merged = editable(ctx, key)
         if merged is None:
             merged = hll.create()
