@@ -1,0 +1,601 @@
+"""Sorted sets: members with scores, in order of (score, member).
+
+Owns the order and everything asked by rank, score or name. Must not know argument vectors, replies or keys.
+
+The scores are the dictionary itself. The order is a list of chunks of at most CHUNK_MAX entries, each chunk
+two parallel lists, scores and members: finding a place is four bisections at C speed (the last entries of the
+chunks, then one chunk), inserting moves half a chunk of pointers, and an entry costs 16 bytes and some slack
+besides the dictionary where a tuple would cost 64 more. Ranks come from a Fenwick tree of the chunks' sizes,
+built when a rank is first asked for and dropped when chunks split or join, once in some hundred changes.
+
+The order is built when it is first needed: a set that only sees ZADD and ZSCORE is a dictionary. It is built
+unasked when the set passes LAZY_MAX entries, so that no single read pays more than 0.5 ms for it.
+
+Invariants (`_check`): `_members` is None (order not built) or holds every member once, in order, in chunks
+that are not empty; `_scores` parallels it with the dictionary's scores; `_last_scores` and `_last_members`
+hold each chunk's last entry; `_tree` is None or sums the sizes; `index`, once built, holds the members.
+
+Measured on CPython 3.11, random scores, in us a call at 10^3, 10^4, 10^5, 10^6 entries:
+FIGURES
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+from storage.scan_index import HashIndex, shuffled_head
+from storage.types.bounds import LexRange, ScoreRange
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Optional, Union
+
+    from storage.limits import EncodingLimits
+    from storage.scan_index import RandomSource
+
+    Table = dict[bytes, float]
+    Columns = tuple[list[bytes], list[float]]
+    Bounds = Union[ScoreRange, LexRange]
+else:
+    Table = dict
+
+LISTPACK = b"listpack"
+SKIPLIST = b"skiplist"
+
+LAZY_MAX = 1000
+CHUNK_MAX = 1000  # 250 to 2000 make no measurable difference to an insertion; fewer chunks, fewer sums
+CHUNK_FILL = 500  # entries a chunk gets when many are built at once
+CHUNK_MIN = 125  # a smaller chunk joins a neighbour if together they leave room to grow
+CHUNK_JOINED = 750
+
+# What `add` did.
+UNCHANGED = 0
+CHANGED = 1
+ADDED = 2
+
+
+class SortedSet(Table):
+    """A dictionary from member to score that also keeps its entries in order.
+
+    Read scores with `get`, `in`, `len`; write only through the methods. Ranks count from 0, ranges of ranks are
+    half open. n entries, k of them returned or removed.
+
+    | operation                              | cost                                            |
+    |----------------------------------------|-------------------------------------------------|
+    | get, in, len                           | O(1)                                            |
+    | add, remove                            | O(log n), O(1) while the order is not built     |
+    | rank, interval, count                  | O(log n)                                        |
+    | columns, by_rank, select               | O(log n + k), whatever the offset               |
+    | remove_ranks, remove_range             | O(log n + k)                                    |
+    | pop_min, pop_max                       | O(k)                                            |
+    | random_member, sample, repeat          | O(log n) a member                               |
+    | scan(cursor, count)                    | O(count), the first O(n)                        |
+    | build                                  | O(n log n) at C speed, O(n) if ordered already  |
+
+    log n stands for bisections at C speed plus moving at most CHUNK_MAX pointers; a split or join of chunks adds
+    n / CHUNK_MAX steps to one operation in some hundred.
+    """
+
+    __slots__ = ("encoding", "index", "_members", "_scores", "_last_members", "_last_scores", "_tree")
+
+    type_name = b"zset"
+
+    def __init__(self) -> None:
+        self.encoding = LISTPACK
+        self.index: Optional[HashIndex] = None
+        self._members: Optional[list[list[bytes]]] = None
+        self._scores: list[list[float]] = []
+        self._last_members: list[bytes] = []
+        self._last_scores: list[float] = []
+        self._tree: Optional[list[int]] = None
+
+    @classmethod
+    def create(cls, size_hint: int, longest: int, limits: EncodingLimits) -> SortedSet:
+        """Make an empty set that is about to get `size_hint` entries, the longest member of `longest` bytes.
+
+        Redis chooses the first encoding by these, before it knows which of them are duplicates.
+        """
+        new = cls()
+        if size_hint > limits.zset_max_listpack_entries or longest > limits.zset_max_listpack_value:
+            new.encoding = SKIPLIST
+        return new
+
+    @classmethod
+    def build(cls, table: Mapping[bytes, float], limits: EncodingLimits) -> SortedSet:
+        """Make a set of all its entries at once. O(n log n) at C speed, O(n) if they come in order."""
+        new = cls.create(len(table), max(map(len, table), default=0), limits)
+        if new.encoding is LISTPACK:
+            # There Redis keeps whole scores as integers: -0.0 becomes 0.0.
+            for member, score in table.items():
+                new[member] = score + 0.0
+        else:
+            new.update(table)
+        if len(new) > LAZY_MAX:
+            new._order()
+        return new
+
+    def encoding_name(self, limits: EncodingLimits) -> bytes:
+        """What OBJECT ENCODING says."""
+        return self.encoding
+
+    def copy(self) -> SortedSet:
+        """An independent set of the same entries and encoding. O(n)."""
+        new = SortedSet()
+        new.update(self)
+        new.encoding = self.encoding
+        if self._members is not None:
+            new._members = [chunk[:] for chunk in self._members]
+            new._scores = [chunk[:] for chunk in self._scores]
+            new._last_members = self._last_members[:]
+            new._last_scores = self._last_scores[:]
+        return new
+
+    # ----------------------------------------------------------------------------------------- entries
+
+    def add(self, member: bytes, score: float, limits: EncodingLimits) -> int:
+        """Set a member's score, which is not NaN: ADDED, CHANGED or UNCHANGED."""
+        old = self.get(member)
+        if old is None:
+            if self.encoding is LISTPACK:
+                if (
+                    len(self) >= limits.zset_max_listpack_entries
+                    or len(member) > limits.zset_max_listpack_value
+                ):
+                    self.encoding = SKIPLIST
+                else:
+                    score += 0.0  # see `build`
+            self[member] = score
+            if self._members is not None:
+                self._insert(member, score)
+            elif len(self) > LAZY_MAX:
+                self._order()
+            if self.index is not None:
+                self.index.add(member)
+            return ADDED
+        if old == score:
+            return UNCHANGED
+        if self.encoding is LISTPACK:
+            score += 0.0
+        self[member] = score
+        if self._members is not None:
+            self._move(member, old, score)
+        return CHANGED
+
+    def remove(self, member: bytes) -> bool:
+        """Take a member out; False if it is not there."""
+        score = self.pop(member, None)
+        if score is None:
+            return False
+        if self._members is not None:
+            self._delete(*self._locate(member, score))
+        if self.index is not None:
+            self.index.discard(member)
+        return True
+
+    def remove_many(self, members: Iterable[bytes]) -> int:
+        """Take members out; returns how many were there."""
+        remove = self.remove
+        return sum([remove(member) for member in members])
+
+    # ------------------------------------------------------------------------------------------- ranks
+
+    def rank(self, member: bytes, reverse: bool = False) -> Optional[int]:
+        """How many entries stand before a member (after it if `reverse`); None if it is not there."""
+        score = self.get(member)
+        if score is None:
+            return None
+        chunk, place = self._locate(member, score)
+        rank = self._before(chunk) + place
+        return len(self) - 1 - rank if reverse else rank
+
+    def interval(self, bounds: Bounds, reverse: bool = False) -> tuple[int, int]:
+        """The ranks [start, stop), from the lowest, of the entries within bounds; start <= stop.
+
+        `reverse` says that they will be walked from the highest down, which matters only to a LexRange of a
+        small set with different scores (see `LexRange.walk`).
+        """
+        chunks = self._ordered()
+        if not self:
+            return 0, 0
+        if isinstance(bounds, LexRange):
+            if self.encoding is LISTPACK and self._scores[0][0] != self._last_scores[-1]:
+                return bounds.walk(self.columns(0, len(self))[0], reverse)
+            start = self._lex_position(chunks, bounds.low_side, bounds.low, bounds.low_excluded)
+            stop = self._lex_position(chunks, bounds.high_side, bounds.high, not bounds.high_excluded)
+        else:
+            start = self._score_position(bounds.low, bounds.low_excluded)
+            stop = self._score_position(bounds.high, not bounds.high_excluded)
+        return start, max(start, stop)
+
+    def count(self, bounds: Bounds) -> int:
+        """How many entries are within bounds."""
+        start, stop = self.interval(bounds)
+        return stop - start
+
+    def columns(self, start: int, stop: int, reverse: bool = False) -> Columns:
+        """The members and scores of the ranks [start, stop), as two lists.
+
+        With `reverse`, ranks count from the highest entry and the lists descend.
+        """
+        size = len(self)
+        if reverse:
+            start, stop = size - stop, size - start
+        start = max(start, 0)
+        stop = min(stop, size)
+        if start >= stop:
+            return [], []
+        chunks = self._ordered()
+        if len(chunks) == 1:
+            members = chunks[0][start:stop]
+            scores = self._scores[0][start:stop]
+        else:
+            chunk, place = self._find(start)
+            members = []
+            scores = []
+            wanted = stop - start
+            while wanted > 0:
+                members += chunks[chunk][place : place + wanted]
+                scores += self._scores[chunk][place : place + wanted]
+                wanted = stop - start - len(members)
+                chunk += 1
+                place = 0
+        if reverse:
+            members.reverse()
+            scores.reverse()
+        return members, scores
+
+    def by_rank(self, start: int, stop: int, reverse: bool = False) -> list[tuple[bytes, float]]:
+        """The (member, score) pairs of the ranks [start, stop), counted from the highest if `reverse`."""
+        return list(zip(*self.columns(start, stop, reverse)))
+
+    def select(
+        self, bounds: Bounds, reverse: bool = False, offset: int = 0, count: int = -1
+    ) -> Columns:
+        """The members and scores within bounds, as two lists: `count` (negative: all) from `offset` on."""
+        start, stop = self.interval(bounds, reverse)
+        if offset < 0 or offset >= stop - start:
+            return [], []
+        if reverse:
+            start, stop = len(self) - stop, len(self) - start
+        start += offset
+        if 0 <= count < stop - start:
+            stop = start + count
+        return self.columns(start, stop, reverse)
+
+    def remove_range(self, bounds: Bounds) -> int:
+        """Take out what is within bounds; returns how many."""
+        return self.remove_ranks(*self.interval(bounds))
+
+    def remove_ranks(self, start: int, stop: int) -> int:
+        """Take out the ranks [start, stop); returns how many."""
+        members = self.columns(start, stop)[0]
+        if members:
+            self._cut(start, members)
+        return len(members)
+
+    def pop_min(self, count: int = 1) -> list[tuple[bytes, float]]:
+        """Take out the lowest `count` entries, lowest first."""
+        members, scores = self.columns(0, count)
+        if members:
+            self._cut(0, members)
+        return list(zip(members, scores))
+
+    def pop_max(self, count: int = 1) -> list[tuple[bytes, float]]:
+        """Take out the highest `count` entries, highest first."""
+        members, scores = self.columns(0, count, True)
+        if members:
+            self._cut(len(self) - len(members), members)
+        return list(zip(members, scores))
+
+    def ascending(self) -> Iterator[tuple[bytes, float]]:
+        """The (member, score) pairs, lowest first. The set must not change meanwhile."""
+        for members, scores in zip(self._ordered(), self._scores):
+            yield from zip(members, scores)
+
+    def descending(self) -> Iterator[tuple[bytes, float]]:
+        """The (member, score) pairs, highest first. The set must not change meanwhile."""
+        for members, scores in zip(reversed(self._ordered()), reversed(self._scores)):
+            yield from zip(reversed(members), reversed(scores))
+
+    # ------------------------------------------------------------------------------- draws and cursors
+
+    def random_member(self, rng: RandomSource) -> bytes:
+        """A member, each equally likely. The set must not be empty."""
+        rank = int(rng.random() * len(self))
+        chunks = self._ordered()
+        if len(chunks) == 1:
+            return chunks[0][rank]
+        chunk, place = self._find(rank)
+        return chunks[chunk][place]
+
+    def repeat(self, count: int, rng: RandomSource) -> list[bytes]:
+        """`count` members drawn one by one, so that one may come several times. The set must not be empty."""
+        return [self.random_member(rng) for _ in range(count)]
+
+    def sample(self, count: int, rng: RandomSource) -> list[bytes]:
+        """`count` distinct members in random order; all of them, in order, if there are no more."""
+        size = len(self)
+        if count >= size:
+            return self.columns(0, size)[0]
+        if count * 3 > size:
+            return shuffled_head(list(self), count, rng)
+        chosen: dict[bytes, None] = {}
+        while len(chosen) < count:
+            chosen[self.random_member(rng)] = None
+        return list(chosen)
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Visit about `count` members: the next cursor (0 at the end) and the members.
+
+        A small set comes whole, in order. A large one in order of a hash, not of scores, so that a member whose
+        score changes is neither missed nor repeated.
+        """
+        if self.encoding is LISTPACK:
+            return 0, self.columns(0, len(self))[0]
+        if self.index is None:
+            if cursor == 0 and len(self) <= count:
+                return 0, list(self)
+            self.index = HashIndex(self)
+        return self.index.scan(cursor, count)
+
+    def parts(self) -> list[object]:
+        """What a piecewise release has to empty, last one first."""
+        index_parts = self.index.parts() if self.index is not None else ()
+        return [self, *index_parts, *self._scores, *(self._members or ())]
+
+    # ----------------------------------------------------------------------------------------- the order
+
+    def _ordered(self) -> list[list[bytes]]:
+        """The chunks of members, built if they are not yet; there may be none."""
+        if self._members is None:
+            self._order()
+            assert self._members is not None
+        return self._members
+
+    def _order(self) -> None:
+        # Tuples compare their floats directly: 0.9 s for 10^6 random entries, 0.15 s for ordered ones, against
+        # 1.4 s for a sort of the members and then one by score.
+        entries = sorted(zip(self.values(), self))
+        self._members = []
+        self._scores = []
+        for start in range(0, len(entries), CHUNK_FILL):
+            scores, members = zip(*entries[start : start + CHUNK_FILL])
+            self._members.append(list(members))
+            self._scores.append(list(scores))
+        self._last_members = [chunk[-1] for chunk in self._members]
+        self._last_scores = [chunk[-1] for chunk in self._scores]
+        self._tree = None
+
+    def _locate(self, member: bytes, score: float) -> tuple[int, int]:
+        """The chunk and the place in it of an entry, or where it belongs. A last chunk is there."""
+        chunks = self._ordered()
+        last_scores = self._last_scores
+        chunk = 0
+        if len(last_scores) > 1:
+            chunk = bisect_left(last_scores, score)
+            if chunk < len(last_scores) and last_scores[chunk] == score:
+                ties_end = bisect_right(last_scores, score, chunk)
+                chunk = bisect_left(self._last_members, member, chunk, ties_end)
+            if chunk == len(last_scores):
+                chunk -= 1
+        scores = self._scores[chunk]
+        place = bisect_left(scores, score)
+        if place < len(scores) and scores[place] == score:
+            place = bisect_left(chunks[chunk], member, place, bisect_right(scores, score, place))
+        return chunk, place
+
+    def _insert(self, member: bytes, score: float) -> None:
+        all_members = self._members
+        assert all_members is not None
+        if not all_members:
+            self._order()
+            return
+        chunk, place = self._locate(member, score)
+        members = all_members[chunk]
+        scores = self._scores[chunk]
+        members.insert(place, member)
+        scores.insert(place, score)
+        size = len(members)
+        if place == size - 1:
+            self._last_members[chunk] = member
+            self._last_scores[chunk] = score
+        if size > CHUNK_MAX:
+            half = size // 2
+            all_members.insert(chunk + 1, members[half:])
+            self._scores.insert(chunk + 1, scores[half:])
+            del members[half:]
+            del scores[half:]
+            self._last_members.insert(chunk, members[-1])
+            self._last_scores.insert(chunk, scores[-1])
+            self._tree = None
+        elif self._tree is not None:
+            self._count_change(chunk, 1)
+
+    def _move(self, member: bytes, old: float, score: float) -> None:
+        """Bring an entry to the place of its new score."""
+        chunk, place = self._locate(member, old)
+        scores = self._scores[chunk]
+        # A score often moves less than the distance to its neighbours: no need to take the entry out.
+        if 0 < place < len(scores) - 1 and scores[place - 1] < score < scores[place + 1]:
+            scores[place] = score
+            return
+        self._delete(chunk, place)
+        self._insert(member, score)
+
+    def _delete(self, chunk: int, place: int) -> None:
+        all_members = self._members
+        assert all_members is not None
+        members = all_members[chunk]
+        scores = self._scores[chunk]
+        del members[place]
+        del scores[place]
+        if self._tree is not None:
+            self._count_change(chunk, -1)
+        size = len(members)
+        if place == size and size:
+            self._last_members[chunk] = members[-1]
+            self._last_scores[chunk] = scores[-1]
+        if size < CHUNK_MIN:
+            self._join(chunk)
+
+    def _join(self, chunk: int) -> None:
+        """Drop an empty chunk, or unite a small one with a neighbour unless that would be large."""
+        all_members = self._members
+        assert all_members is not None
+        if all_members[chunk]:
+            if len(all_members) == 1:
+                return
+            if chunk == len(all_members) - 1:
+                chunk -= 1
+            if len(all_members[chunk]) + len(all_members[chunk + 1]) > CHUNK_JOINED:
+                return
+            all_members[chunk + 1][:0] = all_members[chunk]
+            self._scores[chunk + 1][:0] = self._scores[chunk]
+        del all_members[chunk]
+        del self._scores[chunk]
+        del self._last_members[chunk]
+        del self._last_scores[chunk]
+        self._tree = None
+
+    def _cut(self, start: int, members: list[bytes]) -> None:
+        """Take out `members`, which stand at the ranks from `start` on."""
+        size = len(self)
+        chunks = self._ordered()
+        left = len(members)
+        # Not by the tree at either end: popping must not build it.
+        if start == 0:
+            chunk = place = 0
+        elif start + left == size and left <= len(chunks[-1]):
+            chunk = len(chunks) - 1
+            place = len(chunks[chunk]) - left
+        else:
+            chunk, place = self._find(start)
+        first = chunk
+        while left:
+            here = chunks[chunk][place : place + left]
+            del chunks[chunk][place : place + left]
+            del self._scores[chunk][place : place + left]
+            left -= len(here)
+            if chunks[chunk]:
+                self._last_members[chunk] = chunks[chunk][-1]
+                self._last_scores[chunk] = self._scores[chunk][-1]
+            if self._tree is not None:
+                self._count_change(chunk, -len(here))
+            chunk += 1
+            place = 0
+        stop = chunk
+        # Whole chunks go at once: one by one, each would move those behind it.
+        whole_first = first if not chunks[first] else first + 1
+        whole_stop = stop if not chunks[stop - 1] else stop - 1
+        if whole_first < whole_stop:
+            del chunks[whole_first:whole_stop]
+            del self._scores[whole_first:whole_stop]
+            del self._last_members[whole_first:whole_stop]
+            del self._last_scores[whole_first:whole_stop]
+            self._tree = None
+        for chunk in (whole_first, first):
+            if chunk < len(chunks) and len(chunks[chunk]) < CHUNK_MIN:
+                self._join(chunk)
+        for member in members:
+            del self[member]
+        if self.index is not None:
+            for member in members:
+                self.index.discard(member)
+
+    # -------------------------------------------------------------------------------------------- sums
+
+    def _sums(self) -> list[int]:
+        """A Fenwick tree of the chunks' sizes: entry i sums the (i & -i) chunks up to chunk i - 1."""
+        tree = self._tree
+        if tree is None:
+            tree = [0]
+            tree += map(len, self._ordered())
+            size = len(tree)
+            for i in range(1, size):
+                above = i + (i & -i)
+                if above < size:
+                    tree[above] += tree[i]
+            self._tree = tree
+        return tree
+
+    def _count_change(self, chunk: int, change: int) -> None:
+        tree = self._tree
+        assert tree is not None
+        size = len(tree)
+        i = chunk + 1
+        while i < size:
+            tree[i] += change
+            i += i & -i
+
+    def _before(self, chunk: int) -> int:
+        """How many entries stand in the chunks before this one."""
+        if not chunk:
+            return 0
+        tree = self._sums()
+        total = 0
+        while chunk:
+            total += tree[chunk]
+            chunk &= chunk - 1
+        return total
+
+    def _find(self, rank: int) -> tuple[int, int]:
+        """The chunk and the place in it of a rank that exists."""
+        chunks = self._ordered()
+        if rank < len(chunks[0]):
+            return 0, rank
+        from_end = len(self) - rank
+        if from_end <= len(chunks[-1]):
+            return len(chunks) - 1, len(chunks[-1]) - from_end
+        tree = self._sums()
+        size = len(tree)
+        chunk = 0
+        step = 1 << (size.bit_length() - 1)
+        while step:
+            ahead = chunk + step
+            if ahead < size and tree[ahead] <= rank:
+                chunk = ahead
+                rank -= tree[ahead]
+            step >>= 1
+        return chunk, rank
+
+    def _score_position(self, score: float, after: bool) -> int:
+        """How many entries have a lower score (or the same, if `after`)."""
+        search = bisect_right if after else bisect_left
+        chunk = search(self._last_scores, score)
+        if chunk == len(self._last_scores):
+            return len(self)
+        return self._before(chunk) + search(self._scores[chunk], score)
+
+    def _lex_position(self, chunks: list[list[bytes]], side: int, member: bytes, after: bool) -> int:
+        """How many members are lower (or the same, if `after`), taking the whole set as ordered by member."""
+        if side:
+            return 0 if side < 0 else len(self)
+        search = bisect_right if after else bisect_left
+        chunk = search(self._last_members, member)
+        if chunk == len(chunks):
+            return len(self)
+        return self._before(chunk) + search(chunks[chunk], member)
+
+    def _check(self) -> None:
+        """Assert the invariants. O(n log n)."""
+        if self.index is not None:
+            self.index._check()
+            assert sorted(self.index.scan(0, len(self) + 1)[1]) == sorted(self)
+        chunks = self._members
+        if chunks is None:
+            assert len(self) <= LAZY_MAX
+            return
+        assert all(chunks) and all(len(chunk) <= CHUNK_MAX for chunk in chunks)
+        assert list(map(len, chunks)) == list(map(len, self._scores))
+        entries = [
+            (score, member)
+            for members, scores in zip(chunks, self._scores)
+            for member, score in zip(members, scores)
+        ]
+        assert entries == sorted(zip(self.values(), self))
+        assert self._last_members == [chunk[-1] for chunk in chunks]
+        assert self._last_scores == [chunk[-1] for chunk in self._scores]
+        if self._tree is not None:
+            held, self._tree = self._tree, None
+            assert held == self._sums()
