@@ -1,12 +1,12 @@
 """A second order of a set of keys: by a fixed hash, for cursors and for random choice.
 
-Owns the structure behind SCAN, HSCAN, SSCAN, RANDOMKEY, SPOP and eviction samples. Must not know what the keys name:
-its owner reports every key that comes (`add`, absent before) and goes (`discard`).
+Owns the structure behind SCAN, HSCAN, SSCAN, RANDOMKEY, SPOP and eviction samples. Must not know what the keys
+name: its owner reports every key that comes (`add`, absent before) and goes (`discard`).
 
 A key's place is a pure function of the key: the top 48 bits of its hash (keyed SipHash, so no client can choose
 places). A cursor is the next place to visit. Hence the guarantee without any bookkeeping of scans: a key that is
-there from start to end of a scan is returned, exactly once, whatever is added, removed or resized meanwhile. Cursors
-of an earlier process, or invented ones, are only other starting places.
+there from start to end of a scan is returned, exactly once, whatever is added, removed or resized meanwhile.
+Cursors of an earlier process, or invented ones, are only other starting places.
 
 The structure is extendible hashing on the top bits. `_directory` has 2**d slots; each slot refers to the page of the
 keys whose top d bits are the slot's number; a page that needs fewer bits fills several neighbouring slots. The list
@@ -27,7 +27,8 @@ from sys import hash_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Protocol
+    from collections.abc import Iterable
+    from typing import Protocol
 
     class RandomSource(Protocol):
         """Anything with `random.Random`'s first method; `_random.Random` will do."""

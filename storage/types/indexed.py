@@ -1,0 +1,122 @@
+"""A dictionary that can also be scanned and drawn from at random: what hashes and sets share.
+
+Owns the second order of the keys (built at the first scan or draw that needs it, kept in step from then on)
+and the compaction of a table that lost most of its entries. Must not know what the values mean.
+
+Invariants: `index`, once built, holds exactly the keys; a walk over the table costs O(n), since entries that
+were removed and not yet reused never outnumber 3 n + HOLES_FLOOR.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from storage.scan_index import HashIndex, shuffled_head
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from storage.scan_index import RandomSource
+
+    Table = dict[bytes, bytes]
+else:
+    Table = dict
+
+SMALL = 128  # up to here a draw walks the table, about 0.6 us, and needs no index
+WHOLE_SHARE = 8  # a draw of more than an eighth of the keys lists them all rather than build an index
+HOLES_FLOOR = 64
+
+
+class IndexedDict(Table):
+    """`dict` from bytes to bytes with scans and random keys.
+
+    | operation                     | cost                                             |
+    |-------------------------------|--------------------------------------------------|
+    | dict's own reads              | O(1)                                             |
+    | forget                        | O(1) amortised                                   |
+    | random_key                    | O(1) expected; the first on a large table O(n)   |
+    | sample_keys, repeat_keys      | O(count) expected; the same                      |
+    | scan_table(cursor, count)     | O(count); the first O(n)                         |
+    """
+
+    __slots__ = ("index", "holes")
+
+    def __init__(self) -> None:
+        self.index: HashIndex | None = None
+        self.holes = 0
+
+    def forget(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Remove `keys`; returns those that were there."""
+        gone = []
+        for key in keys:
+            if key in self:
+                del self[key]
+                gone.append(key)
+        if gone:
+            self.note_removed(gone)
+        return gone
+
+    def note_removed(self, keys: list[bytes]) -> None:
+        """Keep the books after `keys` were deleted from the table itself."""
+        if self.index is not None:
+            discard = self.index.discard
+            for key in keys:
+                discard(key)
+        # A table keeps its size when entries go, and a walk visits every hole.
+        self.holes += len(keys)
+        if self.holes > 3 * len(self) + HOLES_FLOOR:
+            self.compact()
+
+    def compact(self) -> None:
+        """Move the entries to a table of their size, in the same order. O(n)."""
+        entries = dict(self)
+        self.clear()
+        self.update(entries)
+        self.holes = 0
+
+    def key_index(self) -> HashIndex:
+        """The keys in the order of scans; built at the first call. O(n) then."""
+        if self.index is None:
+            self.index = HashIndex(self)
+        return self.index
+
+    def random_key(self, rng: RandomSource) -> bytes:
+        """A key, each equally likely. The table must not be empty."""
+        if self.index is None and len(self) <= SMALL:
+            return next(islice(self, int(rng.random() * len(self)), None))
+        return self.key_index().random(rng)
+
+    def sample_keys(self, count: int, rng: RandomSource) -> list[bytes]:
+        """`count` distinct keys, or all of them, in random order."""
+        size = len(self)
+        if size <= SMALL or count * WHOLE_SHARE >= size:
+            return shuffled_head(list(self), min(count, size), rng)
+        return self.key_index().sample(count, rng)
+
+    def repeat_keys(self, count: int, rng: RandomSource) -> list[bytes]:
+        """`count` keys drawn one by one, so that one may come several times."""
+        size = len(self)
+        if size <= SMALL or count * WHOLE_SHARE >= size:
+            keys = list(self)
+            random = rng.random
+            return [keys[int(random() * size)] for _ in range(count)] if keys else []
+        index = self.key_index()
+        return [index.random(rng) for _ in range(count)]
+
+    def scan_table(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Visit about `count` keys: the next cursor (0 at the end) and the keys. See `HashIndex.scan`."""
+        if cursor == 0 and self.index is None and len(self) <= count:
+            return 0, list(self)
+        return self.key_index().scan(cursor, count)
+
+    def parts(self) -> list[Any]:
+        """What a piecewise release has to empty, last one first."""
+        return [self] if self.index is None else [self, *self.index.parts()]
+
+    def _check(self) -> None:
+        if self.index is not None:
+            self.index._check()
+            assert len(self.index) == len(self)
+            assert set(self.index.scan(0, len(self) + 1)[1]) == set(self)
