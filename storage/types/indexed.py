@@ -84,8 +84,11 @@ class IndexedDict(Table):
 
     def random_key(self, rng: RandomSource) -> bytes:
         """A key, each equally likely. The table must not be empty."""
-        if self.index is None and len(self) <= SMALL:
-            return next(islice(self, int(rng.random() * len(self)), None))
+        size = len(self)
+        if size == 1:
+            return next(iter(self))
+        if self.index is None and size <= SMALL:
+            return next(islice(self, int(rng.random() * size), None))
         return self.key_index().random(rng)
 
     def sample_keys(self, count: int, rng: RandomSource) -> list[bytes]:

@@ -59,7 +59,7 @@ class Set(IndexedDict):
     | members                               | O(n); a changed intset O(n log n), n <= 512 |
     | copy                                  | O(n)                                        |
 
-    Measured on CPython 3.11: add 0.14 us, of which the table's own assignment is 0.05.
+    Measured on CPython 3.11: add 0.14 us where the table's own assignment takes 0.06.
     """
 
     __slots__ = ("encoding", "is_unsorted")
