@@ -10,7 +10,7 @@ so cells that share a prefix are neighbours and a cell of any size is one contig
 
 from __future__ import annotations
 
-from math import asin, cos, fabs, pi, sin, sqrt
+from math import asin, cos, fabs, inf, pi, sin, sqrt
 
 from storage.numeric import format_fixed
 
@@ -72,9 +72,16 @@ def encode(longitude: float, latitude: float) -> float:
     return float(_spread(y) | _spread(x) << 1)
 
 
+def score_bits(score: float) -> int:
+    """Return a score as 64 bits, as C converts it: scores that ZADD put there may be of any size."""
+    if -(2.0**63) <= score < 2.0**64:
+        return int(score) & 0xFFFFFFFFFFFFFFFF
+    return 0 if score > 0 else 1 << 63
+
+
 def decode(score: float) -> tuple[float, float]:
     """Return (longitude, latitude) of the centre of a score's cell."""
-    bits = int(score)
+    bits = score_bits(score)
     x = _gather(bits >> 1)
     y = _gather(bits)
     span = LONGITUDE_MAX - LONGITUDE_MIN
@@ -112,7 +119,8 @@ def distance_m(longitude1: float, latitude1: float, longitude2: float, latitude2
     north = latitude2 * _RADIANS
     u = sin((north - south) / 2)
     a = u * u + cos(south) * cos(north) * v * v
-    return 2.0 * EARTH_RADIUS_M * asin(sqrt(a))
+    # Between opposite ends of the earth rounding may bring `a` above 1.
+    return 2.0 * EARTH_RADIUS_M * asin(sqrt(a) if a < 1.0 else 1.0)
 
 
 def _meridian_distance_m(latitude1: float, latitude2: float) -> float:
@@ -197,6 +205,8 @@ def _bounds(area: Area) -> tuple[float, float, float, float]:
     """Return (west, east, south, north) of an area, its width measured at the side nearer to the pole."""
     latitude = area.latitude
     rise = area.half_height_m / EARTH_RADIUS_M / _RADIANS
+    if rise == inf:
+        return -inf, inf, -inf, inf
     widest = latitude - rise if latitude < 0 else latitude + rise
     reach = area.half_width_m / EARTH_RADIUS_M / cos(widest * _RADIANS) / _RADIANS
     return area.longitude - reach, area.longitude + reach, latitude - rise, latitude + rise

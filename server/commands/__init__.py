@@ -11,8 +11,12 @@ from server.registry import Group
 
 MODULES = (
     "strings",
+    "streams",
+    "stream_groups",
+    "stream_reading",
     "bitmaps",
     "hyperloglog",
+    "geo",
     "generic",
     "expiry",
     "objects",
