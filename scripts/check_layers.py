@@ -78,11 +78,7 @@ def is_standard(top: str) -> bool:
     import importlib.util
 
     spec = importlib.util.find_spec(top)
-    return (
-        spec is not None
-        and "site-packages" not in str(spec.origin)
-        and "dist-packages" not in str(spec.origin)
-    )
+    return spec is not None and "site-packages" not in str(spec.origin) and "dist-packages" not in str(spec.origin)
 
 
 def load_modules(root: Path) -> list[Module]:
@@ -95,9 +91,7 @@ def load_modules(root: Path) -> list[Module]:
                 parts.pop()
             source = path.read_text(encoding="utf-8")
             tree = ast.parse(source, filename=str(path))
-            modules.append(
-                Module(".".join(parts), path.relative_to(root).as_posix(), is_package, source, tree)
-            )
+            modules.append(Module(".".join(parts), path.relative_to(root).as_posix(), is_package, source, tree))
     return modules
 
 
@@ -132,9 +126,7 @@ def check_import(module: Module, imported: Import, names: frozenset[str]) -> str
         return None
     if own == "storage" and top != "storage":
         return f"storage imports the standard library only, not {target}"
-    if own == "protocol" and (
-        top == "server" or (top == "storage" and not is_within(target, "storage.numeric"))
-    ):
+    if own == "protocol" and (top == "server" or (top == "storage" and not is_within(target, "storage.numeric"))):
         return f"protocol imports the standard library and storage.numeric only, not {target}"
     if is_within(target, "server.app") and module.name not in COMPOSERS:
         return "server.app is imported by the entry point alone"
@@ -235,11 +227,7 @@ def check_globals(module: Module) -> Iterator[tuple[int, str]]:
             changed: ast.expr | None = None
             if isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
                 changed = node.value
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in MUTATORS
-            ):
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
                 changed = node.func.value
             if isinstance(changed, ast.Name) and changed.id in visible:
                 yield node.lineno, f"changes the module's table {changed.id} at run time"

@@ -91,6 +91,8 @@ class Vocabulary:
         self.random = random
         self.own_keys = [own + b"%d" % number for number in range(KEYS_PER_TYPE)]
         self.last_key = b""
+        self.last_ms = 60  # of `newid`
+        self.last_sequence = 0
         self.chance = random.random
         self.pick = random.choice
 
@@ -175,6 +177,12 @@ class Vocabulary:
             return b"%d" % self.random.randrange(0, 70)
         return self.pick((b"-1", b"536870912", b"4294967296", b"9223372036854775807", b"abc", b"", b"1.5", b"01"))
 
+    def bitplace(self) -> bytes:
+        """The offset of a bit: in the first bytes, or out of range; none that makes a string of megabytes."""
+        if self.chance() < 0.93:
+            return b"%d" % self.random.randrange(0, 300)
+        return self.pick((b"-1", b"4294967296", b"9223372036854775808", b"abc", b"", b"1.5", b"01"))
+
     def bit(self) -> bytes:
         return self.pick((b"0", b"1")) if self.chance() < 0.95 else self.pick((b"2", b"-1", b"x", b""))
 
@@ -258,6 +266,21 @@ class Vocabulary:
         return self.pick(
             (b"0-0", b"0", b"18446744073709551615-18446744073709551615", b"-", b"abc", b"1-2-3", b"", b"1-")
         )
+
+    def newid(self) -> bytes:
+        """An ID above all before it; a step back now and then would only repeat what `streamid` does."""
+        if self.chance() < 0.4:
+            self.last_sequence += 1
+        else:
+            self.last_ms += self.random.randrange(1, 3)
+            self.last_sequence = 0 if self.chance() < 0.8 else self.random.randrange(200)
+        if self.chance() < 0.1:
+            return b"%d-*" % self.last_ms
+        return b"%d-%d" % (self.last_ms, self.last_sequence)
+
+    def oldid(self) -> bytes:
+        """An ID near the last ones, often of an entry."""
+        return b"%d-%d" % (max(0, self.last_ms - self.random.randrange(12)), self.pick((0, 0, 0, 1, 2)))
 
     def streambound(self) -> bytes:
         chance = self.chance()

@@ -7,8 +7,8 @@ from tests.oracle.grammar import templates
 OWN = b"b"
 TEMPLATES = templates("""
     2 SET key value
-    3 SETBIT key offset bit
-    2 GETBIT key offset
+    3 SETBIT key bitplace bit
+    2 GETBIT key bitplace
     2 BITCOUNT key [index index [BYTE|BIT|byte]]
     0.3 BITCOUNT key (index|index index junk|index index BIT junk)
     2 BITPOS key bit [index [index [BYTE|BIT]]]

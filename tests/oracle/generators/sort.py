@@ -16,7 +16,8 @@ TEMPLATES = templates("""
     1 SORT key
     3 SORT key [BY weightpattern] [LIMIT index index] [GET getpattern]* [ASC|DESC] [ALPHA]
     2 SORT anykey [BY weightpattern] [LIMIT index index] [GET getpattern]* [ASC|DESC] ALPHA
-    1 SORT key [BY weightpattern] [LIMIT index index] [GET getpattern]* [ASC|DESC] [ALPHA] STORE key
+    1 SORT key [BY weightpattern] [LIMIT index index] [GET getpattern]* [ASC|DESC] STORE key
+    1 SORT key [LIMIT index index] [GET getpattern]* [ASC|DESC] ALPHA STORE key
     1 SORT_RO key [BY weightpattern] [LIMIT index index] [GET getpattern]* [ASC|DESC] [ALPHA]
     0.3 SORT key (LIMIT 0|BY|GET|STORE|junk|LIMIT junk 1)
     0.2 SORT_RO key STORE key
