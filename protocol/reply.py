@@ -91,6 +91,19 @@ class Pairs(_Items):
     items: Sequence[Tuple[Any, Any]]
 
 
+class ByName(_Items):
+    """Pairs of a name and a value: a map in RESP3, an array of pairs in RESP2 (what XREAD found, by stream)."""
+
+    __slots__ = ()
+    items: Sequence[Tuple[Any, Any]]
+
+
+class Entries(list):  # type: ignore[type-arg]
+    """Stream entries as pairs (ID, fields and values in turn): nested arrays, encoded all at once."""
+
+    __slots__ = ()
+
+
 class Attribute(_Items):
     """Pairs sent before the reply they describe in RESP3, left out in RESP2. `reply` follows them."""
 
@@ -171,9 +184,10 @@ class Block:
     `timeout_ms` 0 waits for ever; `on_timeout` is the reply when time is up, and at once where nothing may block
     (inside EXEC and scripts). `kind` is the type of value that can serve it (a class of storage.types), so that waiters
     for another type are not woken. `wakes_on_loss` also wakes it when the key goes away or changes type (XREADGROUP).
+    `again` is the vector to run then, where it is not the command's own (the `$` of XREAD means now, not later).
     """
 
-    __slots__ = ("keys", "timeout_ms", "on_timeout", "kind", "wakes_on_loss")
+    __slots__ = ("keys", "timeout_ms", "on_timeout", "kind", "wakes_on_loss", "again")
 
     def __init__(
         self,
@@ -182,9 +196,11 @@ class Block:
         on_timeout: Any,
         kind: type,
         wakes_on_loss: bool = False,
+        again: Sequence[bytes] | None = None,
     ) -> None:
         self.keys = keys
         self.timeout_ms = timeout_ms
         self.on_timeout = on_timeout
         self.kind = kind
         self.wakes_on_loss = wakes_on_loss
+        self.again = again

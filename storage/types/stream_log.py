@@ -284,6 +284,29 @@ class StreamLog:
     def node_count(self) -> int:
         return len(self._nodes) - self._head
 
+    def tree_size(self) -> int:
+        """Return how many nodes Redis's radix tree needs for the nodes' first IDs, as XINFO STREAM reports. O(nodes).
+
+        Leaves, the places where two IDs part, and one for each run of bytes without a parting.
+        """
+        firsts = self._first_ids[self._head :]
+        size = len(firsts)
+        partings: list[int] = []  # depths in bytes on the way to the last ID
+        shared = [(128 - (one ^ other).bit_length()) // 8 for one, other in zip(firsts, firsts[1:])]
+        for depth in [*shared, -1] if firsts else []:
+            child = 16
+            while partings and partings[-1] > depth:
+                parting = partings.pop()
+                size += 1 + (child - parting > 1)
+                child = parting
+            if depth < 0:
+                size += child > 0
+            else:
+                size += child - depth > 1
+                if not partings or partings[-1] < depth:
+                    partings.append(depth)
+        return size
+
     def copy(self) -> StreamLog:
         """Return an independent log; sealed nodes share their bytes."""
         other = StreamLog()
