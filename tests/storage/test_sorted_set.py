@@ -217,6 +217,19 @@ def test_select_skips_and_limits_in_both_directions(limits):
     assert zset.select(bounds, False, 0, 0) == ([], [])
 
 
+def test_single_pops_empty_a_set_from_both_ends_in_order(limits):
+    zset = filled(2600, limits)
+    zset.scan(0, 1)
+    for step in range(1300):
+        assert zset.pop_min() == [(b"member:%06d" % step, float(step))]
+        assert zset.pop_max() == [(b"member:%06d" % (2599 - step), float(2599 - step))]
+        if step % 100 == 0:
+            assert zset.rank(b"member:001300") == 1300 - step - 1
+            zset._check()
+    assert not zset
+    zset._check()
+
+
 def test_a_copy_is_independent(limits):
     zset = filled(2500, limits)
     other = zset.copy()
