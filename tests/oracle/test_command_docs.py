@@ -250,10 +250,7 @@ def test_keys_in_a_vector_agree_with_a_real_server(subcommand, line, real, exact
         "filterby pattern",
         "filterby pattern a b",
         "nonsense",
-        *(
-            f"filterby aclcat {category}"
-            for category in ("Hash", "geo", "bitmap", "hyperloglog", "transaction")
-        ),
+        *(f"filterby aclcat {category}" for category in ("Hash", "geo", "bitmap", "hyperloglog", "transaction")),
     ],
 )
 def test_list_agrees_with_a_real_server_on_the_commands_of_both(line, real):
@@ -275,13 +272,9 @@ def test_names_nobody_knows_are_null_in_info_and_left_out_of_docs(resp, real_ser
     table = RESP2 if resp == 2 else RESP3
     with real_server.wire(protocol=resp) as real:
         words = ("info", "nosuch", "object|nosuch", "config|")
-        assert own(introspection.command_info, "command", *words, table=table) == real.command(
-            "COMMAND", *words
-        )
+        assert own(introspection.command_info, "command", *words, table=table) == real.command("COMMAND", *words)
         words = ("docs", "nosuch", "object|nosuch")
-        assert own(introspection.command_docs, "command", *words, table=table) == real.command(
-            "COMMAND", *words
-        )
+        assert own(introspection.command_docs, "command", *words, table=table) == real.command("COMMAND", *words)
 
 
 def test_info_in_resp2_has_the_shape_of_a_real_server(real_server):
