@@ -36,7 +36,7 @@ def load_stream(source: Source, kind: int) -> Steps[Stream]:
         try:
             _load_node(stream, int.from_bytes(reference, "big"), listpack.decode(packed))
         except CorruptData as error:
-            raise CorruptData(error.reason, begin + error.offset) from None
+            raise CorruptData(error.reason, min(begin + error.offset, source.offset())) from None
         except (ValueError, IndexError):
             raise CorruptData("Stream listpack integrity check failed", begin) from None
     length = yield from source.number()

@@ -93,13 +93,13 @@ def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) 
 
 
 def _unpack(source: Source, decode: Decoder) -> Steps[list[bytes]]:
-    """A packed string's elements; errors inside it are reported at the place where it begins."""
+    """A packed string's elements. An error's place counts as if it were not compressed, but is never beyond it."""
     begin = source.offset()
     data = yield from source.text()
     try:
         return decode(data)
     except CorruptData as error:
-        raise CorruptData(error.reason, begin + error.offset) from None
+        raise CorruptData(error.reason, min(begin + error.offset, source.offset())) from None
 
 
 def _hash(source: Source, items: list[bytes], limits: EncodingLimits) -> Hash:

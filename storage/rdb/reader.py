@@ -27,7 +27,7 @@ MAX_UINT64 = (1 << 64) - 1
 
 
 class Sink:
-    """What a reader tells; each method may be overridden, each does nothing."""
+    """What a reader tells; each method may be overridden, each does nothing. It may raise CorruptData."""
 
     def header(self, version: int) -> None:
         """The file is a snapshot of this version."""
@@ -116,6 +116,10 @@ class Reader:
             source = self.source
             end = source.base + len(source.buf) + sum(map(len, self._parts))
             raise CorruptData("Unexpected end of the RDB file", end)
+
+    def offset(self) -> int:
+        """How many bytes were parsed. Inside a call of the sink: at most those before the record."""
+        return self.source.offset()
 
     def rest(self) -> bytes:
         """What came after a finished snapshot: the log that follows a preamble, or the next message of a master."""

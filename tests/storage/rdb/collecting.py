@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from storage.limits import EncodingLimits
+from storage.rdb.corrupt import CorruptData
 from storage.rdb.reader import Reader, Sink
 from storage.types.hash import Hash
 from storage.types.list import List
@@ -42,7 +43,8 @@ class Collected(Sink):
         self.empty.append((db, key))
 
     def entry(self, db, key, value, deadline_ms, idle_s, freq):
-        assert (db, key) not in self.values
+        if (db, key) in self.values:
+            raise CorruptData("duplicated key", 0)
         self.values[db, key] = value
         if deadline_ms is not None:
             self.deadlines[db, key] = deadline_ms

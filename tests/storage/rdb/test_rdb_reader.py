@@ -134,7 +134,8 @@ def test_a_stream_of_each_generation_is_read_with_its_groups(kind):
 
 def test_opcodes_between_keys_reach_the_sink_or_are_skipped():
     module = b"\xf7" + b"\x81" + struct.pack(">Q", 0) + b"\x02\x01"
-    module += b"\x02" + length(70) + b"\x01\x05" + b"\x03" + b"\0" * 4 + b"\x04" + b"\0" * 8 + b"\x05" + text(b"x") + b"\0"
+    module += b"\x02" + length(70) + b"\x01\x05" + b"\x03" + b"\0" * 4
+    module += b"\x04" + b"\0" * 8 + b"\x05" + text(b"x") + b"\0"
     sink = read(
         snapshot(
             b"\xfa" + text(b"redis-ver") + text(b"7.4.1"),
@@ -219,7 +220,8 @@ def test_a_length_of_petabytes_is_a_truncated_file_and_takes_no_memory():
 
 
 def test_an_empty_container_is_skipped_and_told():
-    sink = read(snapshot(key(4, b"hash", length(0)), key(16, b"packed", text(listpack.encode([]))), key(0, b"k", b"\1v")))
+    packed = text(listpack.encode([]))
+    sink = read(snapshot(key(4, b"hash", length(0)), key(16, b"packed", packed), key(0, b"k", b"\1v")))
     assert sink.empty == [(0, b"hash"), (0, b"packed")]
     assert sink.values == {(0, b"k"): b"v"}
 
