@@ -69,6 +69,10 @@ SLOW_TESTS = {"lrange_100": 8, "lrange_300": 16, "lrange_500": 24, "lrange_600":
 DEFAULT_TESTS = "set,get,incr,mset,ping"
 
 
+class NotServed(Exception):
+    """A server refused the commands of a test."""
+
+
 def processor_seconds(pid: int) -> float | None:
     """Return the processor time a process has used, to the nanosecond where the scheduler tells."""
     try:
@@ -107,7 +111,10 @@ def run_redis_benchmark(binary: str, port: int, test: str, depth: int, requests:
     base = [binary, "-p", str(port), "-c", str(CLIENTS), "-n", str(requests), "-P", str(depth), "-r", str(KEYSPACE)]
     command = [*base, "--csv"]
     command += list(CUSTOM[test]) if test in CUSTOM else ["-t", ALIASES.get(test, test)]
-    output = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    output = done.stdout
+    if done.returncode or "Error from server" in output + done.stderr:
+        raise NotServed((output + done.stderr).strip().splitlines()[-1])
     rows = [line.split('","') for line in output.splitlines() if line.startswith('"')]
     header = [name.strip('"') for name in rows[0]]
     # LRANGE tests fill their list first, and report that as a row of its own.
@@ -213,6 +220,17 @@ def start_pair(options: argparse.Namespace) -> dict[str, processes.Server]:
     return servers
 
 
+def measure_rounds(
+    servers: dict[str, processes.Server], test: str, depth: int, requests: int, count: int
+) -> dict[str, list[dict[str, float]]]:
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
+    for number in range(count):
+        # Who goes first changes, so that a machine that warms up or slows down favours nobody.
+        for name in list(servers) if number % 2 else list(servers)[::-1]:
+            rounds[name].append(measure(servers[name], test, depth, requests))
+    return rounds
+
+
 def bench(options: argparse.Namespace) -> dict[str, object]:
     servers = start_pair(options)
     results: list[dict[str, object]] = []
@@ -225,12 +243,12 @@ def bench(options: argparse.Namespace) -> dict[str, object]:
             for test in options.tests:
                 requests = options.requests or REQUESTS.get(depth, 200_000)
                 requests = max(1000, requests // SLOW_TESTS.get(test, 1))
-                rounds: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
-                for number in range(options.rounds):
-                    # Who goes first changes, so that a machine that warms up or slows down favours nobody.
-                    order = list(servers) if number % 2 else list(servers)[::-1]
-                    for name in order:
-                        rounds[name].append(measure(servers[name], test, depth, requests))
+                try:
+                    rounds = measure_rounds(servers, test, depth, requests, options.rounds)
+                except NotServed as error:
+                    print(f"{test:12} {depth:3} not served: {error}", flush=True)
+                    results.append({"test": test, "depth": depth, "not_served": str(error)})
+                    continue
                 results.append(report(test, depth, requests, rounds))
     finally:
         for server in servers.values():
@@ -329,7 +347,11 @@ def bench_memory(options: argparse.Namespace) -> dict[str, object]:
             for wire in wires:
                 wire.close()
             with server.wire(timeout_s=120) as wire:
+                # The closed connections' memory must not be counted again as the keys'.
+                deadline = time.monotonic() + 5
                 while b"connected_clients:1\r" not in plain(wire.command("INFO", "clients")):
+                    if time.monotonic() > deadline:
+                        break
                     time.sleep(0.01)
                 before = resident_bytes(server.pid) or 0
                 for at in range(0, options.keys, 500):
