@@ -68,9 +68,9 @@ def encode_error(value: ErrorReply) -> bytes:
 
 
 def error_line(text: bytes) -> bytes:
-    """An error on one line: a CR or LF inside it becomes a space, as Redis does."""
+    """An error on one line: a CR or LF around it goes, inside it becomes a space, as Redis does."""
     if b"\n" in text or b"\r" in text:
-        text = text.replace(b"\r", b" ").replace(b"\n", b" ")
+        text = text.strip(b"\r\n").replace(b"\r", b" ").replace(b"\n", b" ")
     return b"-%b\r\n" % text
 
 

@@ -34,10 +34,15 @@ TWO_STRATEGIES = b"ERR syntax error, MAXLEN and MINID options at the same time a
 LIMIT_WITHOUT_STRATEGY = b"ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
 LIMIT_WITHOUT_TILDE = b"ERR syntax error, LIMIT cannot be used without the special ~ option"
 NO_STRATEGY = b"ERR syntax error, XTRIM must be called with a trimming strategy"
-UNBALANCED = b"ERR Unbalanced '%b' list of streams: for each stream key an ID%b must be specified."
+UNBALANCED = b"ERR Unbalanced '%b' list of streams: for each stream key an ID or '%b' must be specified."
 NODES_A_TRIM = 100  # as in Redis: without LIMIT, approximate trimming removes at most this many nodes at a time
 DEFAULT_LIMIT = 10_000  # and this many entries where a node has no maximum
 MAX_LIMIT = 1_000_000
+
+
+def quoted(name: bytes) -> bytes:
+    """A name within an error, which ends at its first zero byte as a C string does."""
+    return name.partition(b"\0")[0]
 
 
 def integer(argument: bytes, refusal: bytes = NOT_AN_INTEGER) -> int:
@@ -126,7 +131,7 @@ class AddOrTrim:
                     if self.threshold < 0:
                         raise CommandError(b"ERR The MAXLEN argument must be >= 0.")
                 else:
-                    self.threshold = id_or_bound(argv[at])
+                    self.threshold = strict_id(argv[at])
                 self.strategy = option
                 self.place = at
             elif option == b"LIMIT" and has_more:
@@ -184,13 +189,6 @@ class AddOrTrim:
         return vector
 
 
-def id_or_bound(argument: bytes) -> int:
-    try:
-        return parse_bound(argument)
-    except ValueError:
-        raise CommandError(INVALID_ID) from None
-
-
 class Reading:
     """The options of XREAD and XREADGROUP. `keys` and `ids` are what STREAMS names; the IDs are unparsed."""
 
@@ -216,8 +214,8 @@ class Reading:
             elif option == b"STREAMS" and more:
                 streams = at + 1
                 if more % 2:
-                    special = b" or '>'" if in_group else b", '+', or '$'"
-                    raise CommandError(UNBALANCED % (b"xreadgroup" if in_group else b"xread", special))
+                    names = (b"xreadgroup", b">") if in_group else (b"xread", b"$")
+                    raise CommandError(UNBALANCED % names)
                 break
             elif option == b"GROUP" and more >= 2:
                 if not in_group:

@@ -13,6 +13,7 @@ from server.stream_arguments import (
     claim_form,
     group_form,
     integer,
+    quoted,
     range_end,
     range_start,
     strict_id,
@@ -45,7 +46,7 @@ MAX_CLAIMS = INT64_MAX // 16  # as in Redis, where it must fit a count of IDs of
 
 
 def no_group(key: bytes, group: bytes) -> CommandError:
-    return CommandError(b"NOGROUP No such key '%b' or consumer group '%b'" % (key, group))
+    return CommandError(b"NOGROUP No such key '%b' or consumer group '%b'" % (quoted(key), quoted(group)))
 
 
 def find_group(stream: Stream | None, key: bytes, name: bytes) -> ConsumerGroup:
@@ -97,7 +98,7 @@ def group_of(ctx: Session, argv: Argv) -> tuple[Stream, ConsumerGroup]:
     stream = stream_of(ctx, argv)
     group = stream.groups.get(argv[3])
     if group is None:
-        raise CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (argv[3], argv[2]))
+        raise CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (quoted(argv[3]), quoted(argv[2])))
     return stream, group
 
 
@@ -286,7 +287,7 @@ class ClaimOptions:
                 self.last_id = strict_id(argv[at + 1])
                 at += 1
             else:
-                raise CommandError(b"ERR Unrecognized XCLAIM option '%b'" % argv[at])
+                raise CommandError(b"ERR Unrecognized XCLAIM option '%b'" % quoted(argv[at]))
             at += 1
         # A time that makes no sense means now: clients compute it from clocks of their own.
         if not 0 <= self.delivered_ms <= now_ms:
@@ -550,7 +551,7 @@ def xinfo_consumers(ctx: Session, argv: Argv) -> list[Map]:
         raise CommandError(NO_SUCH_KEY)
     group = stream.groups.get(argv[3])
     if group is None:
-        raise CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (argv[3], argv[2]))
+        raise CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (quoted(argv[3]), quoted(argv[2])))
     now_ms = ctx.now_ms
     return [
         Map(

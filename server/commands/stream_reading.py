@@ -10,7 +10,7 @@ from protocol.reply import NULL_ARRAY, Block, ByName, Entries
 from server.keyfinders import xread_keys
 from server.keyspecs import ACCESS, RO, keyword
 from server.registry import BLOCKING, READONLY, WRITE, Group
-from server.stream_arguments import Reading, claim_form, group_form, strict_id
+from server.stream_arguments import Reading, claim_form, group_form, quoted, strict_id
 from storage import events
 from storage.errors import CommandError
 from storage.types.stream import Stream
@@ -56,7 +56,9 @@ def xread(ctx: Session, argv: Argv) -> Any:
         if text == b"$":
             above = 0 if stream is None else stream.last_id
         elif text == b"+":
-            above = 0 if stream is None or not len(stream) else stream.log.last_live_id() - 1
+            above = 0 if stream is None else stream.last_id - 1
+            if above < 0:
+                raise CommandError(b"ERR the stream last element ID is 0-0")
         elif text == b">":
             raise CommandError(ONLY_IN_GROUP)
         else:
@@ -105,7 +107,7 @@ def xreadgroup(ctx: Session, argv: Argv) -> Any:
         stream = read_as(key, Stream)
         group = None if stream is None else stream.groups.get(options.group)
         if stream is None or group is None:
-            raise CommandError(NO_GROUP % (key, options.group))
+            raise CommandError(NO_GROUP % (quoted(key), quoted(options.group)))
         if text == b"$" or text == b"+":
             raise CommandError(MEANINGLESS % (text, text))
         wanted.append((key, stream, group, None if text == b">" else strict_id(text)))

@@ -78,8 +78,6 @@ class Stream:
         length = self.log.length
         if not length and entry_id <= self.last_id:
             return self.entries_added
-        if entry_id and entry_id < self.max_deleted_id:
-            return UNKNOWN
         if entry_id == self.last_id:
             return self.entries_added
         if entry_id > self.last_id:
@@ -94,7 +92,8 @@ class Stream:
 
     def has_gap_from(self, entry_id: int) -> bool:
         """Tell whether an entry at or above an ID may have been deleted."""
-        return bool(self.log.length and self.max_deleted_id) and entry_id <= self.max_deleted_id
+        deleted_id = self.max_deleted_id
+        return entry_id <= deleted_id and deleted_id > 0 and self.log.length > 0 and self.log.first_id() <= deleted_id
 
     def lag(self, group: ConsumerGroup) -> int | None:
         """Return how many entries a group has yet to read, None where that is unknown."""
@@ -115,7 +114,7 @@ class Stream:
         for index, entry_id in enumerate(ids):
             if entry_id <= group.last_id:
                 continue
-            if group.entries_read != UNKNOWN and not self.has_gap_from(group.last_id):
+            if group.entries_read != UNKNOWN and not self.has_gap_from(entry_id):
                 # No gap from here on: the rest counts one each.
                 group.entries_read += len(ids) - index
                 break

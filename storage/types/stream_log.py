@@ -290,10 +290,12 @@ class StreamLog:
         Leaves, the places where two IDs part, and one for each run of bytes without a parting.
         """
         firsts = self._first_ids[self._head :]
+        if not firsts:
+            return 1
         size = len(firsts)
         partings: list[int] = []  # depths in bytes on the way to the last ID
         shared = [(128 - (one ^ other).bit_length()) // 8 for one, other in zip(firsts, firsts[1:])]
-        for depth in [*shared, -1] if firsts else []:
+        for depth in [*shared, -1]:
             child = 16
             while partings and partings[-1] > depth:
                 parting = partings.pop()
