@@ -13,6 +13,7 @@ from storage import events, geohash
 from storage.errors import NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
 from storage.geo_search import find_within
 from storage.numeric import format_human, parse_float, parse_int
+from storage.partial_sort import first_in_order
 from storage.types.sorted_set import ADDED, CHANGED, SortedSet
 
 TYPE_CHECKING = False
@@ -203,6 +204,10 @@ def geopos(ctx: Session, argv: Argv) -> list[Any]:
 ASCENDING, DESCENDING = 1, -1
 
 
+def distance_of(entry: Found) -> float:
+    return entry.distance_m
+
+
 class Search:
     """What a search asks for: the centre and the shape, the order and how many, and the details of the reply.
 
@@ -349,11 +354,10 @@ class Search:
         found = find_within(positions, area, self.count if self.any else 0)
         # The nearest ones are meant by a count, unless any will do.
         order = self.order or (ASCENDING if self.count and not self.any else 0)
+        count = self.count or len(found)
         if order:
-            found.sort(key=lambda entry: entry.distance_m, reverse=order == DESCENDING)
-        if self.count:
-            del found[self.count :]
-        return found
+            return first_in_order(found, count, distance_of, order == DESCENDING)
+        return found[:count]
 
     def details(self, entry: Found) -> list[Any]:
         row: list[Any] = [entry.member]
