@@ -32,8 +32,8 @@ TEMPLATES = templates("""
     0.03 BLMOVE key key (LEFT|RIGHT) (LEFT|RIGHT) 0.01
     0.03 BRPOPLPUSH key key 0.01
     0.03 BLMPOP 0.01 2 key key (LEFT|RIGHT) [COUNT pos]
-    0.2 BLPOP key (junk|-1|nan|inf|1e300|99999999999999999)
-    0.1 BLMPOP (junk|-1) 1 key LEFT
+    0.2 BLPOP key (abc|-1|nan|inf|1e300|99999999999999999)
+    0.1 BLMPOP (abc|-1) 1 key LEFT
     1 OBJECT ENCODING key
     0.3 DEL key
     0.5 SORT key [ALPHA] [DESC]

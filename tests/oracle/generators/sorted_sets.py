@@ -44,7 +44,7 @@ TEMPLATES = templates("""
     0.03 BZPOPMIN key* 0.01
     0.03 BZPOPMAX key* 0.01
     0.03 BZMPOP 0.01 2 key key (MIN|MAX) [COUNT pos]
-    0.2 BZPOPMIN key (junk|-1|nan)
+    0.2 BZPOPMIN key (abc|-1|nan)
     1 ZUNION 2 key key [WEIGHTS float float] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]
     1 ZINTER 2 key key [WEIGHTS float float] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]
     1 ZDIFF (1 key|2 key key|3 key key key) [WITHSCORES]
