@@ -30,14 +30,15 @@ HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 class Connection:
     """A non-blocking stream socket and what stands behind it."""
 
-    __slots__ = ("socket", "session", "parser", "services", "ended", "armed", "closed", "feed")
+    __slots__ = ("socket", "session", "parser", "services", "stats", "clock", "ended", "armed", "closed")
 
     def __init__(self, sock: Any, session: Session, services: Services) -> None:
         self.socket = sock
         self.session = session
         self.services = services
         self.parser = RequestParser(services.config.proto_max_bulk_len)
-        self.feed = self.parser.feed
+        self.stats = services.stats
+        self.clock = services.keyspace.clock
         self.ended = False  # the peer has sent its last byte
         self.armed = False  # the selector watches for writability
         self.closed = False
@@ -67,9 +68,9 @@ class Connection:
             return True
         length = len(data)
         session.net_in += length
-        self.services.stats.net_in += length
-        session.used_ms = self.services.keyspace.clock.now_ms
-        self.feed(data)
+        self.stats.net_in += length
+        session.used_ms = self.clock.now_ms
+        self.parser.feed(data)
         if session.halted:
             if session.halted & CLOSING:
                 self.parser.discard()
@@ -143,7 +144,16 @@ class Connection:
         out = session.out
         if out:
             try:
-                sent = self.send_some(out)
+                if len(out) == 1:
+                    # Without pipelining this is every write: saves a call, 0.1 us of 8.
+                    data = out[0]
+                    sent = self.socket.send(data)
+                    if sent == len(data):
+                        out.clear()
+                    else:
+                        out[0] = memoryview(data)[sent:]  # type: ignore[call-overload]
+                else:
+                    sent = self.send_some(out)
             except OSError as error:
                 if error.errno in WOULD_BLOCK:
                     sent = 0
@@ -151,7 +161,7 @@ class Connection:
                     session.doom()
                     return True
             session.net_out += sent
-            self.services.stats.net_out += sent
+            self.stats.net_out += sent
             if out:
                 session.out_bytes = sum(map(len, out))
                 self.services.clients.judge_output(session)
@@ -164,14 +174,6 @@ class Connection:
 
     def send_some(self, out: Any) -> int:
         """One `send` or `sendmsg`; what was sent is removed from `out`."""
-        if len(out) == 1:
-            data = out[0]
-            sent = self.socket.send(data)
-            if sent == len(data):
-                out.clear()
-            else:
-                out[0] = memoryview(data)[sent:]
-            return sent
         if self.session.out_bytes <= JOIN_BYTES:
             data = b"".join(out)
             sent = self.socket.send(data)

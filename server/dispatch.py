@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from storage.keyspace import Keyspace
 
 MAX_SPELLINGS = 4096  # GET, get, Get, ...: each costs an entry; beyond this the table starts anew
+CLOCK_GRAIN_NS = 250_000  # the clock is exact to the millisecond and read once for the batches of a quarter of it
 LONG_NS = 100_000  # a command that takes longer is worth a look at the clock and the turn's budget
 BUDGET_NS = 5_000_000  # a batch that has run for this long lets others read and write first
 YIELD_BYTES = 1 << 20  # and so does one that has produced this much unsent output
@@ -72,6 +73,7 @@ class Dispatcher:
         self.depth = 0  # commands of EXEC and scripts run at depth 1 and more
         self.slow_floor_ns = LONG_NS
         self.observe_slow: Any = None  # called with (session, spec, argv, elapsed_ns) past the floor
+        self.refreshed_ns = 0  # when the clock was last read, on the scale of perf_counter_ns
         self.spellings: Dict[bytes, CommandSpec] = {}
 
     # Looking up ------------------------------------------------------------------------------------------------
@@ -96,9 +98,11 @@ class Dispatcher:
         changes = self.changes
         out = session.out
         append = out.append if session.reply_mode == REPLY_ON else discard
-        self.clock.refresh()
-        self.current = self.caller = session
         stamp = perf_counter_ns()
+        if stamp - self.refreshed_ns > CLOCK_GRAIN_NS:
+            self.refreshed_ns = stamp
+            self.clock.refresh()
+        self.current = self.caller = session
         turn_ends = stamp + BUDGET_NS
         slow_ns = self.slow_floor_ns
         commands = self.stats.commands
@@ -125,6 +129,7 @@ class Dispatcher:
                 counters = commands[spec.id]
                 handler = spec.handler
                 tripped = spec.trips & (self.mode | session.mode)
+                recording = self.keyspace.recording
                 is_plain = not spec.flags & NOT_PLAIN and session.reply_mode == REPLY_ON and spec.parent is None
                 name = word if is_plain and not tripped else None
             if len(argv) != arity and (arity > 0 or len(argv) < -arity):
@@ -156,7 +161,7 @@ class Dispatcher:
                 self.report_crash(spec)
                 append(error_line(INTERNAL_ERROR))
                 reply = NO_REPLY
-            if changes or session.propagation is not None:
+            if recording and (changes or session.propagation is not None):
                 self.settle(session, spec, argv)
                 self.propagation.flush()
             if reply is OK:
@@ -191,13 +196,16 @@ class Dispatcher:
                 append = out.append if session.reply_mode == REPLY_ON else discard
                 slow_ns = self.slow_floor_ns
                 commands = self.stats.commands
-            elif self.deferred or self.services.blocking.ready:
+            elif recording and (self.deferred or self.services.blocking.ready):
                 self.end_of_turn_for(session)
             if session.halted:
                 break
         else:
             if calls:
-                counters.count(calls, stamp - run_start)  # type: ignore[union-attr]
+                elapsed = stamp - run_start
+                counters.calls += calls  # type: ignore[union-attr]  # Inlined `count`: 0.1 us of a lone request.
+                counters.total_ns += elapsed  # type: ignore[union-attr]
+                counters.histogram[(elapsed // calls).bit_length()] += calls  # type: ignore[union-attr]
             session.pending = None
             self.current = self.caller = None
             return True

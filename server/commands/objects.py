@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.keyspecs import RO, one_key
 from server.registry import READONLY, Group
 from storage.errors import CommandError
-from storage.types import kinds, string
+from storage.types import byte_strings, kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def object_refcount(ctx: Session, argv: Argv) -> int | None:
     if value is None:
         return None
     is_string = value.__class__ is bytes
-    return SHARED_REFERENCES if is_string and string.is_shared(value) else 1
+    return SHARED_REFERENCES if is_string and byte_strings.is_shared(value) else 1
 
 
 def uses_frequencies(ctx: Session) -> bool:

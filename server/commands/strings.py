@@ -508,10 +508,12 @@ def setrange(ctx: Session, argv: Argv) -> int:
 def add_integer(ctx: Session, key: bytes, amount: int) -> int:
     """Add to the integer at a key, which starts at 0."""
     db = ctx.db
-    old = db.find_string(key)
+    old = db.find(key)
     if old is None:
         number = amount
         db.put(key, b"%d" % number)
+    elif old.__class__ is not bytes and old.__class__ is not bytearray:
+        raise WrongType()
     else:
         try:
             number = parse_int(old) + amount
@@ -519,7 +521,7 @@ def add_integer(ctx: Session, key: bytes, amount: int) -> int:
             raise CommandError(NOT_AN_INTEGER) from None
         if not INT64_MIN <= number <= INT64_MAX:
             raise CommandError(OVERFLOW)
-        db.rebind(key, b"%d" % number)
+        db.data[key] = b"%d" % number  # a string for a string: nothing else that the database knows changes
     db.changed(key, events.INCRBY, 1)
     return number
 

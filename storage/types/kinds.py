@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.types import string
+from storage.types import byte_strings
 from storage.types.hash import Hash
 from storage.types.list import List
 from storage.types.set import Set
@@ -32,7 +32,7 @@ TYPE_NAMES: dict[type, bytes] = {
 def encoding_name(value: Any, limits: EncodingLimits) -> bytes:
     """What OBJECT ENCODING says."""
     if value.__class__ is bytes or value.__class__ is bytearray:
-        return string.encoding_name(value)
+        return byte_strings.encoding_name(value)
     name: bytes = value.encoding_name(limits)
     return name
 
