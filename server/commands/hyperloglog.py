@@ -54,7 +54,7 @@ def editable(ctx: Session, key: bytes) -> Optional[bytearray]:
     if value.__class__ is bytes:
         value = bytearray(value)
         ctx.db.rebind(key, value)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 @hyperloglogs.command(
