@@ -89,9 +89,9 @@ DIFFERENCES = (
         leaves_traces=True,
     ),
     Difference(
-        "LPOS of the least rank",
-        "7.0.9 and later 7.2 refuse the rank that has no positive counterpart; Debian's 7.0 does not",
-        lambda name, argv, real, own: name == "LPOS" and b"-9223372036854775808" in argv,
+        "the least 64-bit number in LPOS and LREM",
+        "7.2 refuses the number that has no positive counterpart",
+        lambda name, argv, real, own: name in ("LPOS", "LREM") and b"-9223372036854775808" in argv,
     ),
     Difference(
         "timeout texts",
@@ -106,8 +106,10 @@ DIFFERENCES = (
     ),
     Difference(
         "bit ranges are read before the key",
-        "7.0 answers 0 for a missing key before it looks at the arguments",
-        lambda name, argv, real, own: name in ("BITCOUNT", "BITPOS") and not real.startswith(b"-"),
+        "7.0 looks at the key first: a missing key or a wrong type hides a wrong argument",
+        lambda name, argv, real, own: (
+            name in ("BITCOUNT", "BITPOS") and (not real.startswith(b"-") or real.startswith(b"-WRONGTYPE"))
+        ),
     ),
     Difference(
         "corrupt HyperLogLogs",
