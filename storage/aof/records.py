@@ -1,0 +1,229 @@
+"""Records of the log: commands in the wire's own form, and lines that tell the time.
+
+`LogEncoder` makes them, `LogReader` takes them apart from pieces of any size and knows how much of the log is whole.
+Must not know what a command does, or files.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MAX_ARGUMENTS = 1 << 31
+MAX_ARGUMENT_BYTES = 1 << 40
+MAX_HEADER_BYTES = 128  # a longer line is not one; Redis's buffer has this size
+MAX_ANNOTATION_BYTES = 1024
+BAD_FORMAT = "Bad file format reading the append only file"
+
+NO_DATABASE = -1
+HEADS = tuple(b"$%d\r\n" % size for size in range(256))
+COUNTS = tuple(b"*%d\r\n" % count for count in range(64))
+
+
+class BadLog(Exception):
+    """Bytes that are no log; `offset` is where the record at fault begins."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        Exception.__init__(self, reason, offset)
+        self.reason = reason
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return f"{self.reason} at offset {self.offset}"
+
+
+def encode_record(argv: Sequence[bytes]) -> bytes:
+    """A command as the log holds it. About 0.1 us an argument."""
+    count = len(argv)
+    parts: list[bytes] = [COUNTS[count] if count < 64 else b"*%d\r\n" % count]
+    append = parts.append
+    heads = HEADS
+    for argument in argv:
+        size = len(argument)
+        append(heads[size] if size < 256 else b"$%d\r\n" % size)
+        append(argument)
+        append(b"\r\n")
+    return b"".join(parts)
+
+
+class LogEncoder:
+    """Remembers the database and the second last written, so that every file stands alone."""
+
+    __slots__ = ("timestamps", "_db", "_second")
+
+    def __init__(self, timestamps: bool = False) -> None:
+        self.timestamps = timestamps
+        self.restart()
+
+    def restart(self) -> None:
+        """State that a new file begins, or that it is unknown what the last one says."""
+        self._db = NO_DATABASE
+        self._second = 0
+
+    def encode(self, db: int, argv: Sequence[bytes], now_ms: int) -> bytes:
+        """The bytes to append for one command."""
+        prefix = b""
+        if self.timestamps and now_ms // 1000 > self._second:
+            self._second = now_ms // 1000
+            prefix = timestamp_line(self._second)
+        if db != self._db:
+            self._db = db
+            prefix += encode_record((b"SELECT", b"%d" % db))
+        return prefix + encode_record(argv)
+
+
+def timestamp_line(second: int) -> bytes:
+    """The annotation of a point in time."""
+    return b"#TS:%d\r\n" % second
+
+
+class LogReader:
+    """Takes pieces, gives commands. `offset`: where the first piece stands in its file.
+
+    `whole` is the offset to cut at if the log ends now: behind the last complete command, but before a transaction
+    that is not complete, which has no effect as long as its EXEC is missing. `second` is the last time told.
+    """
+
+    __slots__ = (
+        "whole",
+        "second",
+        "_base",
+        "_buffer",
+        "_at",
+        "_parts",
+        "_have",
+        "_need",
+        "_count",
+        "_argv",
+        "_begin",
+        "_in_transaction",
+    )
+
+    def __init__(self, offset: int = 0) -> None:
+        self.whole = offset
+        self.second = 0
+        self._base = offset  # of the buffer's first byte
+        self._buffer = b""
+        self._at = 0
+        self._parts: list[bytes] = []
+        self._have = 0
+        self._need = 1
+        self._count = 0  # arguments of the record under way, 0 between records
+        self._argv: list[bytes] = []
+        self._begin = offset  # of that record
+        self._in_transaction = False
+
+    def feed(self, data: bytes) -> Iterator[list[bytes]]:
+        """Yield the commands that are complete with `data`; exhaust it before feeding more. Raises BadLog."""
+        self._parts.append(data)
+        self._have += len(data)
+        if self._have < self._need:
+            return
+        self._base += self._at
+        self._buffer = b"".join([self._buffer[self._at :], *self._parts])
+        self._parts = []
+        self._at = 0
+        yield from self._commands()
+        self._have = len(self._buffer) - self._at
+
+    def size(self) -> int:
+        """How many bytes were fed, from the beginning of the file."""
+        return self._base + len(self._buffer) + sum(map(len, self._parts))
+
+    def is_truncated(self) -> bool:
+        """The log, if it ends now, ends within a record or a transaction: cut it at `whole`."""
+        return self.whole != self.size()
+
+    def _commands(self) -> Iterator[list[bytes]]:
+        """Measured: 1.1 us for a command of three arguments."""
+        buffer = self._buffer
+        size = len(buffer)
+        at = 0
+        while True:
+            if not self._count:
+                self._at = at
+                self._begin = self._base + at
+                end = self._line_end(at, 42)
+                if end < 0:
+                    return
+                if buffer[at] == 35:
+                    self._annotate(buffer[at:end])
+                    at = end + 1
+                    continue
+                self._count = self._number(buffer[at + 1 : end], 1, MAX_ARGUMENTS)
+                self._argv = []
+                at = end + 1
+            argv = self._argv
+            count = self._count
+            while len(argv) < count:
+                # Inlined `_line_end` and `_number` for lengths below 10: 1.5 -> 1.1 us a command.
+                if at + 3 < size and buffer[at] == 36 and buffer[at + 2 : at + 4] == b"\r\n":
+                    start = at + 4
+                    stop = start + buffer[at + 1] - 48
+                    if not start <= stop < start + 10:
+                        raise BadLog(BAD_FORMAT, self._begin)
+                else:
+                    end = self._line_end(at, 36)
+                    if end < 0:
+                        self._at = at
+                        return
+                    start = end + 1
+                    stop = start + self._number(buffer[at + 1 : end], 0, MAX_ARGUMENT_BYTES)
+                if stop + 2 > size:
+                    self._at = at
+                    self._need = stop + 2 - at
+                    return
+                if buffer[stop : stop + 2] != b"\r\n":
+                    raise BadLog(BAD_FORMAT, self._begin)
+                argv.append(buffer[start:stop])
+                at = stop + 2
+            self._at = at
+            self._count = 0
+            name = argv[0]
+            if len(name) == 5 and name.upper() == b"MULTI":
+                self._in_transaction = True
+                self.whole = self._begin
+            else:
+                if self._in_transaction and name.upper() in (b"EXEC", b"DISCARD"):
+                    self._in_transaction = False
+                if not self._in_transaction:
+                    self.whole = self._base + at
+            yield argv
+
+    def _line_end(self, at: int, first: int) -> int:
+        """Where the header line that begins here with `first` ends, or -1 with what is missing noted in `_need`."""
+        buffer = self._buffer
+        if at >= len(buffer):
+            self._need = 1
+            return -1
+        if buffer[at] == first:
+            end = buffer.find(b"\n", at, at + MAX_HEADER_BYTES)
+            if end < 0 and len(buffer) - at >= MAX_HEADER_BYTES:
+                raise BadLog(BAD_FORMAT, self._begin)
+        elif buffer[at] == 35 and first == 42:
+            end = buffer.find(b"\n", at, at + MAX_ANNOTATION_BYTES)
+            if end < 0 and len(buffer) - at >= MAX_ANNOTATION_BYTES:
+                raise BadLog(BAD_FORMAT, self._begin)
+        else:
+            raise BadLog(BAD_FORMAT, self._begin)
+        if end < 0:
+            self._need = len(buffer) - at + 1
+        return end
+
+    def _number(self, text: bytes, least: int, most: int) -> int:
+        """A header's number, which ends with the carriage return."""
+        digits = text[:-1] if text[-1:] == b"\r" else text
+        if not digits.isdigit() or len(digits) > 20:
+            raise BadLog(BAD_FORMAT, self._begin)
+        number = int(digits)
+        if not least <= number <= most:
+            raise BadLog(BAD_FORMAT, self._begin)
+        return number
+
+    def _annotate(self, line: bytes) -> None:
+        """Take a line that is no command; only one that tells the time means something."""
+        if line[:4] == b"#TS:" and line[4:].strip().isdigit() and len(line) < 32:
+            self.second = int(line[4:])
+        if not self._in_transaction:
+            self.whole = self._begin + len(line) + 1
