@@ -37,5 +37,5 @@ def test_a_seed_is_a_sequence():
 
 
 def test_commands_collide_on_few_keys():
-    keys = {argv[1] for argv in Generator("strings", "1").take(2000) if argv[0] in (b"GET", b"SET")}
+    keys = {argv[1] for argv in Generator("strings", "1").take(2000) if argv[0] == b"SET" and len(argv) > 2}
     assert 10 < len(keys) < 60
