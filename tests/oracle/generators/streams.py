@@ -43,7 +43,7 @@ TEMPLATES = templates("""
     2 XREAD [COUNT n] STREAMS key (0|oldid|streamid|$|+|>)
     1 XREAD [COUNT n] STREAMS key key (0|oldid|+) (0|oldid|+)
     0.5 XREAD BLOCK 10 STREAMS key key (0|$|+|oldid) ($|+|oldid)
-    0.2 XREAD (BLOCK x|BLOCK -1|COUNT x|COUNT|NOACK|GROUP g c|junk|BLOCK 9223372036854775807) STREAMS key 0
+    0.2 XREAD (BLOCK x|BLOCK -1|COUNT x|COUNT|NOACK|GROUP g c|junk|BLOCK 92233720368547758070) STREAMS key 0
     0.2 XREAD (STREAMS key|STREAMS|STREAMS key key 0|COUNT 5 key 0)
     5 XACK key group (oldid|streamid)*
     3 XPENDING key group
