@@ -19,11 +19,14 @@ from server.connection import Connection
 from server.dispatch import Dispatcher
 from server.lifecycle import Lifecycle
 from server.listeners import SHORTAGE_PAUSE_S, BindFailure, Listener, bind_tcp, bind_unix
+from server.notifications import Notifications
+from server.pubsub import PubSub
 from server.reactor import Reactor
 from server.registry import Registry
 from server.services import Services
 from server.stats import Stats
 from server.timers import TimerQueue
+from server.transactions import Watching
 from server.version import REDIS_VERSION, VERSION
 from storage.keyspace import Keyspace
 
@@ -50,6 +53,11 @@ class Application:
         services.dispatch = Dispatcher(services, services.registry, services.keyspace)
         services.blocking = Blocking(services)
         services.clients = Clients(services)
+        services.pubsub = PubSub()
+        services.watching = Watching(services)
+        services.notifications = Notifications(services, services.pubsub)
+        services.clients.on_forget += [services.watching.forget, services.pubsub.forget]
+        config.on_change("notify-keyspace-events", services.notifications.follow)
         self.reactor = Reactor(services)
         self.reactor.connection_class = Connection
         self.reactor.on_close = self.forget

@@ -11,7 +11,7 @@ from server.session import DOOMED, PAUSED, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Sequence
+    from typing import Callable, Dict, List, Sequence
 
     from server.registry import CommandSpec
     from server.services import Services
@@ -28,6 +28,8 @@ class Clients:
         self.pause_ends_ms = 0
         self.pause_timer = None
         self.peak = 0
+        # Services that keep something of a session drop it here: its connection is closed, or it sent RESET.
+        self.on_forget: List[Callable[[Session], None]] = []
 
     def __len__(self) -> int:
         return len(self.by_id)
@@ -51,6 +53,12 @@ class Clients:
         self.by_id.pop(session.id, None)
         self.held.pop(session, None)
         self.services.blocking.forget(session)
+        self.forget(session)
+
+    def forget(self, session: Session) -> None:
+        """Have every service drop what it keeps of a session."""
+        for call in self.on_forget:
+            call(session)
 
     # Output limits ---------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ condition adds a bit to server.admission and a method here. Services put their o
 
 from __future__ import annotations
 
-from protocol.reply import QUEUED
+from protocol.reply import QUEUED, ErrorReply
 from server import admission as when
 from server import registry as declared
 from server.session import PAUSED
@@ -62,7 +62,18 @@ class Gate:
 
     def admit(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], tripped: int) -> Any:
         """None to run it; ASIDE; or the reply to give instead of running it. `tripped` may be stale: see below."""
-        mode = tripped = spec.trips & (self.dispatch.mode | session.mode)
+        trips = spec.trips
+        if spec.name == b"exec" and session.transaction is not None:
+            trips |= when.trips_of(session.transaction.flags)
+            try:
+                return self.judge(session, spec, argv, trips & (self.dispatch.mode | session.mode))
+            except CommandError as error:
+                session.transaction.spoil()
+                raise CommandError(b"EXECABORT Transaction discarded because of: " + bare(error.text)) from None
+        return self.judge(session, spec, argv, trips & (self.dispatch.mode | session.mode))
+
+    def judge(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], mode: int) -> Any:
+        """The ordered checks themselves."""
         if mode & when.IS_MASTER:
             return None
         if mode & when.NEEDS_AUTH:
@@ -107,6 +118,19 @@ class Gate:
             return self.run_untouched(session, spec, argv)
         return None
 
+    def refusal_in_exec(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> ErrorReply | None:
+        """Permissions may have changed since a command was queued; everything else was judged for the whole EXEC."""
+        if session.mode & when.RESTRICTED and self.check_permission is not None:
+            try:
+                self.check_permission(session, spec, argv)
+            except CommandError as error:
+                return ErrorReply(error.text)
+        if self.dispatch.mode & when.MONITORED and self.feed_monitors is not None:
+            self.feed_monitors(session, argv)
+        if session.mode & when.TRACKING and spec.flags & declared.READONLY and self.note_tracked is not None:
+            self.note_tracked(session, spec, argv)
+        return None
+
     def run_untouched(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
         """Run a command and put back the access stamps of its keys."""
         access = session.db.access
@@ -116,3 +140,8 @@ class Gate:
             if stamp is not None and key in access:
                 access[key] = stamp
         return reply
+
+
+def bare(text: bytes) -> bytes:
+    """An error text without a plain ERR in front, to stand inside another one."""
+    return text[4:] if text.startswith(b"ERR ") else text

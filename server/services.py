@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from server.blocking import Blocking
     from server.clients import Clients
     from server.dispatch import Dispatcher
+    from server.notifications import Notifications
+    from server.pubsub import PubSub
     from server.registry import Registry
     from server.session import Session
     from server.stats import Stats
+    from server.transactions import Watching
     from storage.keyspace import Keyspace
 
 
@@ -29,6 +32,9 @@ class Services:
         self.blocking: Blocking
         self.clients: Clients
         self.stats: Stats
+        self.pubsub: PubSub
+        self.notifications: Notifications
+        self.watching: Watching
         self.config: Any
         self.log: Any
         self.timers: Any

@@ -136,6 +136,8 @@ class Session:
         """Switch the protocol version of everything encoded from now on."""
         self.resp = resp
         self.encoders = RESP3 if resp == 3 else RESP2
+        if self.subscriptions is not None:
+            self.server.pubsub.settle_standing(self)
 
     def emit(self, reply: Any) -> None:
         """Append a reply from outside the batch under way, unless the client asked for silence."""

@@ -11,6 +11,8 @@ from server.registry import Group
 
 MODULES = (
     "strings",
+    "pubsub",
+    "transactions",
     "streams",
     "stream_groups",
     "stream_reading",

@@ -231,6 +231,15 @@ _OTHERS = (
 )
 
 
+_BIT_OF_CLASS = {chr(letter): bit for letter, bit in _CLASSES_OF_ALL}
+_BIT_OF_CLASS.update({"n": NOTIFY_NEW, "m": NOTIFY_MISS, "": 0})
+
+
+def class_bit(letter: str) -> int:
+    """The bit of a class letter; no letter belongs to an event that nobody can ask for."""
+    return _BIT_OF_CLASS[letter]
+
+
 class EventClasses(Directive):
     """`notify-keyspace-events`: an int of NOTIFY_* bits."""
 

@@ -1,0 +1,114 @@
+"""Transactions: the vectors a client queues between MULTI and EXEC, and the keys it watches meanwhile.
+
+Owns who watches what. A watched key that changes, in whatever way, breaks the watcher's next EXEC; the seam's changes
+come in through `note`. Must not know how a queued command is run: EXEC's handler asks dispatch.
+"""
+
+from __future__ import annotations
+
+from storage.events import FLUSHED, SWAPPED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Sequence, Tuple
+
+    from server.registry import CommandSpec
+    from server.services import Services
+    from server.session import Session
+    from storage.database import Database
+    from storage.events import Event
+
+    Place = Tuple[int, bytes]
+
+
+class Transaction:
+    """What a session has queued since MULTI."""
+
+    __slots__ = ("vectors", "flags", "is_spoiled")
+
+    def __init__(self) -> None:
+        self.vectors: List[Tuple[CommandSpec, Sequence[bytes]]] = []
+        self.flags = 0  # of all queued commands together: what refuses a write refuses the EXEC
+        self.is_spoiled = False  # a vector was refused, so EXEC will be
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def queue(self, spec: CommandSpec, argv: Sequence[bytes]) -> None:
+        self.vectors.append((spec, argv))
+        self.flags |= spec.flags
+
+    def spoil(self) -> None:
+        self.is_spoiled = True
+
+
+class Watched:
+    """The keys of one watcher. `existed[place]` is whether the key was there when it began to watch."""
+
+    __slots__ = ("existed", "is_broken")
+
+    def __init__(self) -> None:
+        self.existed: Dict[Place, bool] = {}
+        self.is_broken = False
+
+
+class Watching:
+    """All watchers. Watching and changing a watched key are O(1) for each key and watcher."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.watchers: Dict[Place, Dict[Session, None]] = {}
+
+    def watch(self, session: Session, keys: Sequence[bytes]) -> None:
+        """Break the session's next EXEC when one of `keys` changes from now on."""
+        if not self.watchers:
+            self.services.dispatch.listen(self)
+        if session.watched is None:
+            session.watched = Watched()
+        db = session.db
+        for key in keys:
+            place = (db.number, key)
+            if place not in session.watched.existed:
+                session.watched.existed[place] = db.peek(key) is not None
+                self.watchers.setdefault(place, {})[session] = None
+
+    def forget(self, session: Session) -> None:
+        """Stop watching: EXEC, DISCARD, UNWATCH, RESET, or the client is gone."""
+        watched, session.watched = session.watched, None
+        if watched is None:
+            return
+        for place in watched.existed:
+            sessions = self.watchers[place]
+            del sessions[session]
+            if not sessions:
+                del self.watchers[place]
+        if not self.watchers:
+            self.services.dispatch.unlisten(self)
+
+    def is_broken(self, session: Session) -> bool:
+        """Whether a watched key has changed, or has reached its deadline although nobody met it yet."""
+        watched = session.watched
+        if watched is None:
+            return False
+        if watched.is_broken:
+            return True
+        databases = self.services.keyspace.databases
+        now_ms = self.services.keyspace.clock.now_ms
+        for (number, key), existed in watched.existed.items():
+            deadline_ms = databases[number].deadline_ms(key)
+            if existed and deadline_ms is not None and deadline_ms <= now_ms:
+                return True
+        return False
+
+    def note(self, db: Database, key: bytes | None, event: Event, session: Session | None) -> None:
+        """A change, by whomever, also by the watcher itself."""
+        if key is not None:
+            for watcher in self.watchers.get((db.number, key), ()):
+                watcher.watched.is_broken = True
+        elif event is FLUSHED or event is SWAPPED:
+            # An unbroken watch means the key is as it was: what existed then is gone now, and what a swap brings is new.
+            for (number, name), sessions in self.watchers.items():
+                if number == db.number:
+                    for watcher in sessions:
+                        if watcher.watched.existed[number, name] or name in db.data:
+                            watcher.watched.is_broken = True
