@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -54,15 +55,19 @@ def real_binary() -> str | None:
     return shutil.which(os.environ.get("REDISELECT_ORACLE_BINARY") or "redis-server")
 
 
+def end_servers_when_terminated() -> None:
+    """Let SIGTERM unwind like an exit, so that a run that is cut short (`timeout`) leaves no server behind."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 class Server:
     """A running server process on loopback.
 
     `start` returns when it answers PING (or an error reply: with a password it still is up). `stop` ends it.
     """
 
-    def __init__(
-        self, command: list[str], args=(), directory: Path | None = None, env=None, wait=True
-    ) -> None:
+    def __init__(self, command: list[str], args=(), directory: Path | None = None, env=None, wait=True) -> None:
         self.command = command
         self.args = [str(arg) for arg in args]
         self.owns_directory = directory is None
@@ -116,6 +121,7 @@ class Server:
                     cwd=self.directory,
                     env=self.env,
                 )
+            end_servers_when_terminated()
             atexit.register(self.kill)
             if not wait:
                 return
