@@ -116,6 +116,39 @@ class Database:
             return value  # type: ignore[no-any-return]
         raise WrongType()
 
+    def read_hash(self, key: bytes) -> Hash | None:
+        """`read` of a hash without the fields whose time has come; None also if none is left."""
+        value = self.read(key)
+        if value.__class__ is Hash:
+            return value if value.deadlines is None else self.live_fields(key, value)
+        if value is None:
+            return None
+        raise WrongType()
+
+    def find_hash(self, key: bytes) -> Hash | None:
+        """`find` of a hash without the fields whose time has come; None also if none is left."""
+        value = self.find(key)
+        if value.__class__ is Hash:
+            return value if value.deadlines is None else self.live_fields(key, value)
+        if value is None:
+            return None
+        raise WrongType()
+
+    def live_fields(self, key: bytes, value: Hash) -> Hash | None:
+        """What a command may see of a hash that has had field deadlines: a master deletes what is due, a replica
+        hides it from clients and waits, its master and the log see everything. None if nothing is left.
+        """
+        space = self.space
+        if space.keeps_lapsed and space.hides_lapsed:
+            value.hide_due(self.clock.now_ms)
+            return value if value else None
+        if value.hidden is not None:
+            value.unhide()
+        if not space.keeps_lapsed and value.is_due(self.clock.now_ms):
+            self.expire_fields(key)
+            return value if value else None
+        return value
+
     def read_string(self, key: bytes) -> bytes | None:
         """The string at `key` as immutable bytes, or None."""
         value = self.read(key)
@@ -259,6 +292,8 @@ class Database:
         if value.__class__ is not Hash:
             self.field_deadlines.discard(key)
             return 0
+        if value.hidden is not None:
+            value.unhide()  # this was a replica until a moment ago
         fields = value.pop_due(self.clock.now_ms)
         self.space.expired_fields += len(fields)
         if fields:

@@ -11,6 +11,11 @@ from server.registry import Group
 
 MODULES = (
     "strings",
+    "lists",
+    "list_blocking",
+    "hashes",
+    "hash_expiry",
+    "sets",
     "pubsub",
     "transactions",
     "streams",

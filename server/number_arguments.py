@@ -1,0 +1,40 @@
+"""Integers among the arguments of a command, refused in Redis's words.
+
+The grammar is that of `storage.numeric`; here stand the ranges and who says what. Knows no key and no command.
+"""
+
+from __future__ import annotations
+
+from storage.errors import MUST_BE_POSITIVE, NOT_AN_INTEGER, CommandError
+from storage.numeric import INT64_MAX, parse_int
+
+OUTSIDE = b"ERR value is out of range, value must between %d and %d"
+
+
+def integer(argument: bytes) -> int:
+    """A signed 64-bit integer."""
+    try:
+        return parse_int(argument)
+    except ValueError:
+        raise CommandError(NOT_AN_INTEGER) from None
+
+
+def integer_between(argument: bytes, low: int, high: int, refusal: bytes | None = None) -> int:
+    """An integer of a range. `refusal` is what to say to anything else; without it the range is named."""
+    try:
+        number = parse_int(argument)
+    except ValueError:
+        raise CommandError(refusal or NOT_AN_INTEGER) from None
+    if not low <= number <= high:
+        raise CommandError(refusal or OUTSIDE % (low, high))
+    return number
+
+
+def not_negative(argument: bytes, refusal: bytes = MUST_BE_POSITIVE) -> int:
+    """Zero or more."""
+    return integer_between(argument, 0, INT64_MAX, refusal)
+
+
+def negatable(argument: bytes) -> int:
+    """An integer whose negative is one too: counts and ranks where a minus sign means the other way."""
+    return integer_between(argument, -INT64_MAX, INT64_MAX)
