@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from typing import Optional
 
 MAX_LITERALS = 32
-MAX_DISTANCE = 1 << 13
+WINDOW_BITS = 13
+MANY_LETTERS = 128  # bytes; up to here distinct letters are counted first, 1 us instead of 6
+MAX_DISTANCE = 1 << WINDOW_BITS
 MAX_MATCH = 264  # 2 + 7 + 255
 MIN_SAVING = 4  # bytes, as in Redis; what saves less is stored as it is
 MAX_RATIO = 132  # three bytes make 264 at best: a declared size beyond that is a lie, and nothing is allocated for it
@@ -60,6 +62,24 @@ def decompress(data: bytes, size: int) -> bytes:
     if made != size:
         raise CorruptData("LZF string shorter than declared", end)
     return bytes(out)
+
+
+def pays(data: bytes) -> bool:
+    """Estimate, in C, whether compressing would about halve `data`: 25 ns a byte.
+
+    zlib with fixed codes and a window of LZF's size finds what LZF finds and comes out 5 to 20 % smaller, so that 40 %
+    by zlib are half by LZF. Redis takes any saving; here a byte costs 50 times what it costs there, and smaller savings
+    would make a snapshot of small hashes seven times as slow (10,000 a second, not 70,000) for a third of its size.
+    """
+    size = len(data)
+    if size < MANY_LETTERS and len(set(data)) * 2 > size:
+        return False
+    try:
+        from zlib import DEFLATED, Z_FIXED, compressobj
+    except ImportError:
+        return True
+    estimate = compressobj(1, DEFLATED, -WINDOW_BITS if size > 512 else -9, 1, Z_FIXED)
+    return (len(estimate.compress(data)) + len(estimate.flush())) * 5 < size * 2
 
 
 def compress(data: bytes) -> Optional[bytes]:

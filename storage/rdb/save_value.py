@@ -71,7 +71,8 @@ def encode_string(text: Union[bytes, bytearray], compressing: bool) -> bytes:
     if size <= MAX_INTEGER_CHARS:
         return encode_integer(text) or LENGTHS[size] + text
     if compressing and size > COMPRESS_ABOVE:
-        packed = lzf.compress(bytes(text))
+        text = bytes(text)
+        packed = lzf.compress(text) if lzf.pays(text) else None
         if packed is not None:
             return b"\xc3" + encode_length(len(packed)) + encode_length(size) + packed
     if size < 64:

@@ -69,6 +69,13 @@ def test_lzf_over_random_texts_of_few_letters_is_faithful():
     assert packed_any > 200
 
 
+def test_compression_is_tried_only_where_it_would_about_halve():
+    rng = random.Random(4)
+    assert lzf.pays(b"abc" * 10) and lzf.pays(b"the same line\n" * 2000)
+    assert not lzf.pays(bytes(rng.randrange(256) for _ in range(2000)))
+    assert not lzf.pays(b"one sentence without any of its words twice")
+
+
 def test_lzf_leaves_alone_what_it_cannot_shorten():
     assert lzf.compress(bytes(range(256))) is None
     assert lzf.compress(b"") is None
