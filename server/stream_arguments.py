@@ -61,6 +61,14 @@ def strict_id(argument: bytes) -> int:
         raise CommandError(INVALID_ID) from None
 
 
+def any_id(argument: bytes) -> int:
+    """An ID, where `-` and `+` are the least and the greatest one."""
+    try:
+        return parse_bound(argument)
+    except ValueError:
+        raise CommandError(INVALID_ID) from None
+
+
 def range_start(argument: bytes) -> int:
     """The lowest ID a range includes."""
     try:

@@ -10,6 +10,7 @@ from protocol.reply import NULL_ARRAY, OK, Entries, Map
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, subcommand_syntax
 from server.stream_arguments import (
+    any_id,
     claim_form,
     group_form,
     integer,
@@ -40,6 +41,8 @@ NEEDS_KEY = (
     b"ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM "
     b"option to create an empty stream automatically."
 )
+MAX_CREATE_ARGUMENTS = 8  # of XGROUP CREATE; repeated options are refused by their number, after the key is known
+MAX_SETID_ARGUMENTS = 7
 DEFAULT_CLAIMS = 100  # of XAUTOCLAIM without COUNT
 LOOKS_A_CLAIM = 10  # XAUTOCLAIM looks at this many entries for each it may claim
 MAX_CLAIMS = INT64_MAX // 16  # as in Redis, where it must fit a count of IDs of 16 bytes
@@ -47,6 +50,10 @@ MAX_CLAIMS = INT64_MAX // 16  # as in Redis, where it must fit a count of IDs of
 
 def no_group(key: bytes, group: bytes) -> CommandError:
     return CommandError(b"NOGROUP No such key '%b' or consumer group '%b'" % (quoted(key), quoted(group)))
+
+
+def no_such_group(key: bytes, group: bytes) -> CommandError:
+    return CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (quoted(group), quoted(key)))
 
 
 def find_group(stream: Stream | None, key: bytes, name: bytes) -> ConsumerGroup:
@@ -98,7 +105,7 @@ def group_of(ctx: Session, argv: Argv) -> tuple[Stream, ConsumerGroup]:
     stream = stream_of(ctx, argv)
     group = stream.groups.get(argv[3])
     if group is None:
-        raise CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (quoted(argv[3]), quoted(argv[2])))
+        raise no_such_group(argv[2], argv[3])
     return stream, group
 
 
@@ -117,6 +124,8 @@ def xgroup_create(ctx: Session, argv: Argv) -> Any:
     entries_read, creates = group_options(argv, True)
     key, name = argv[2], argv[3]
     stream = ctx.db.find_as(key, Stream) if creates else stream_of(ctx, argv)
+    if len(argv) > MAX_CREATE_ARGUMENTS:
+        raise CommandError(subcommand_syntax(argv))
     if argv[4] == b"$":
         last_id = 0 if stream is None else stream.last_id
     else:
@@ -145,7 +154,9 @@ def xgroup_setid(ctx: Session, argv: Argv) -> Any:
     """Set the ID behind which a group goes on reading."""
     entries_read, _ = group_options(argv, False)
     stream, group = group_of(ctx, argv)
-    group.last_id = stream.last_id if argv[4] == b"$" else strict_id(argv[4])
+    if len(argv) > MAX_SETID_ARGUMENTS:
+        raise CommandError(subcommand_syntax(argv))
+    group.last_id = stream.last_id if argv[4] == b"$" else any_id(argv[4])
     group.entries_read = entries_read
     ctx.db.changed(argv[2], events.XGROUP_SETID, 1)
     return OK
@@ -551,7 +562,7 @@ def xinfo_consumers(ctx: Session, argv: Argv) -> list[Map]:
         raise CommandError(NO_SUCH_KEY)
     group = stream.groups.get(argv[3])
     if group is None:
-        raise CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (quoted(argv[3]), quoted(argv[2])))
+        raise no_such_group(argv[2], argv[3])
     now_ms = ctx.now_ms
     return [
         Map(
