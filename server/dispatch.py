@@ -131,6 +131,8 @@ class Dispatcher:
                 tripped = spec.trips & (self.mode | session.mode)
                 recording = self.keyspace.recording
                 is_plain = not spec.flags & NOT_PLAIN and session.reply_mode == REPLY_ON and spec.parent is None
+                # The same word may begin other commands: XINFO alone, then XINFO STREAM.
+                is_plain = is_plain and spec.subcommands is None
                 name = word if is_plain and not tripped else None
             if len(argv) != arity and (arity > 0 or len(argv) < -arity):
                 self.refuse(session, spec, argv, wrong_arity(spec), append)

@@ -95,6 +95,12 @@ def test_xadd_refuses_in_its_order(wire):
     )
 
 
+def test_a_container_alone_does_not_hide_its_subcommands_in_a_pipeline(wire):
+    wire.send(encode("XINFO") + encode("XINFO", "STREAM", "s"))
+    assert wire.read_raw() == b"-ERR wrong number of arguments for 'xinfo' command\r\n"
+    assert wire.read_raw() == b"-ERR no such key\r\n"
+
+
 def test_an_emptied_stream_stays_with_its_last_id(wire):
     wire.command("XADD", "s", "5-5", "a", "b")
     assert ask(wire, "XDEL", "s", "5-5") == b":1\r\n"
