@@ -275,6 +275,9 @@ class List(Elements):
         are from the left, in order of discovery.
         """
         length = len(self)
+        if abs(rank) > length:
+            return []
+        count = min(count, length)  # a client may ask for more than islice can count
         source = iter(self) if rank > 0 else reversed(self)
         if maxlen:
             source = islice(source, maxlen)
