@@ -78,11 +78,18 @@ class Reader:
         "_parts",
         "_have",
         "_need",
+        "_size",
     )
 
     def __init__(
-        self, sink: Sink, limits: EncodingLimits, checking: bool = True, max_databases: int = 1 << 31
+        self,
+        sink: Sink,
+        limits: EncodingLimits,
+        checking: bool = True,
+        max_databases: int = 1 << 31,
+        size: Optional[int] = None,
     ) -> None:
+        """`size`: the length of the input, if known, so that a wrong length is noticed where it stands."""
         self.version = 0
         self.finished = False
         self.max_databases = max_databases
@@ -93,6 +100,7 @@ class Reader:
         self._parts: list[bytes] = []
         self._have = 0
         self._need = layout.HEADER_BYTES
+        self._size = size
 
     def feed(self, data: bytes) -> bool:
         """Parse as far as `data` allows; True once the snapshot is complete. Raises CorruptData."""
@@ -106,6 +114,8 @@ class Reader:
         try:
             self._need = next(self._steps)
             self._have = len(source.buf) - source.pos
+            if self._size is not None and source.offset() + self._need > self._size:
+                raise source.fail("Unexpected end of the RDB file")
         except StopIteration:
             self.finished = True
         return self.finished

@@ -9,6 +9,7 @@ from struct import Struct
 
 from storage.rdb import layout, listpack
 from storage.rdb.load_stream import HIGHEST, ID_BYTES, SAME_FIELDS
+from storage.rdb.spelling import encode_length, encode_string
 from storage.types.stream_id import MAX_HALF
 
 TYPE_CHECKING = False
@@ -24,8 +25,6 @@ SIGNED_64 = Struct("<q")
 
 def save_stream(stream: Stream, kind: int, compressing: bool) -> Iterator[bytes]:
     """The bytes of a stream as the second or third generation, a node or a group at a time."""
-    from storage.rdb.save_value import encode_length, encode_string
-
     log = stream.log
     yield encode_length(log.node_count())
     for node in log.nodes():
@@ -60,8 +59,6 @@ def save_stream(stream: Stream, kind: int, compressing: bool) -> Iterator[bytes]
 
 
 def _pending(group: ConsumerGroup) -> Iterator[bytes]:
-    from storage.rdb.save_value import encode_length
-
     by_id = group.pending.by_id
     yield encode_length(len(by_id))
     for entry_id in sorted(by_id):

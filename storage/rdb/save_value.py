@@ -11,8 +11,9 @@ from __future__ import annotations
 from struct import Struct
 
 from storage.numeric import format_float
-from storage.rdb import intset, layout, listpack, lzf
+from storage.rdb import intset, layout, listpack
 from storage.rdb.save_stream import save_stream
+from storage.rdb.spelling import LENGTHS, encode_length, encode_string
 from storage.types import hash as hashes
 from storage.types import set as sets
 from storage.types.list import node_limits
@@ -22,62 +23,16 @@ from storage.types.stream import Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, Union
+    from typing import Any
 
     from storage.limits import EncodingLimits
     from storage.types.list import List
 
     Saved = tuple[int, Iterable[bytes]]
 
-LENGTHS = tuple(bytes((length,)) for length in range(64))
-COMPRESS_ABOVE = 20  # bytes, as in Redis
-MAX_INTEGER_CHARS = 11  # of a 32-bit integer
 PIECE_STRINGS = 1024
 DOUBLE = Struct("<d")
 UNSIGNED_64 = Struct("<Q")
-
-
-def encode_length(number: int) -> bytes:
-    """A length or another unsigned 64-bit number."""
-    if number < 0x40:
-        return LENGTHS[number]
-    if number < 0x4000:
-        return (number | 0x4000).to_bytes(2, "big")
-    if number < 1 << 32:
-        return b"\x80" + number.to_bytes(4, "big")
-    return b"\x81" + number.to_bytes(8, "big")
-
-
-def encode_integer(text: Union[bytes, bytearray]) -> bytes | None:
-    """The short form of a string that is a canonical 32-bit decimal, or None."""
-    if text.isdigit():
-        if text[0] == 48 and len(text) > 1:
-            return None
-    elif text[:1] != b"-" or text[1:2] == b"0" or not text[1:].isdigit():
-        return None
-    number = int(text)
-    if -128 <= number < 128:
-        return b"\xc0" + number.to_bytes(1, "little", signed=True)
-    if -32768 <= number < 32768:
-        return b"\xc1" + number.to_bytes(2, "little", signed=True)
-    if -2147483648 <= number < 2147483648:
-        return b"\xc2" + number.to_bytes(4, "little", signed=True)
-    return None
-
-
-def encode_string(text: Union[bytes, bytearray], compressing: bool) -> bytes:
-    """A string in its shortest encoding."""
-    size = len(text)
-    if size <= MAX_INTEGER_CHARS:
-        return encode_integer(text) or LENGTHS[size] + text
-    if compressing and size > COMPRESS_ABOVE:
-        text = bytes(text)
-        packed = lzf.compress(text) if lzf.pays(text) else None
-        if packed is not None:
-            return b"\xc3" + encode_length(len(packed)) + encode_length(size) + packed
-    if size < 64:
-        return LENGTHS[size] + text
-    return encode_length(size) + text
 
 
 def save_value(value: Any, version: int, limits: EncodingLimits, compressing: bool) -> Saved:

@@ -122,6 +122,20 @@ def test_a_claimed_length_of_gigabytes_is_a_truncated_tail_and_takes_no_memory()
         assert reader.is_truncated() and reader.whole == len(SET)
 
 
+def test_where_the_files_size_is_known_an_impossible_argument_is_not_collected():
+    data = SET + b"*1\r\n$99999999999\r\n"
+    reader = LogReader(size=len(data) + 300)
+    assert len(list(reader.feed(data))) == 1
+    for _ in range(3):
+        assert list(reader.feed(SET * 2 + b"x" * (100 - 2 * len(SET)))) == []
+    assert reader.is_truncated() and reader.whole == len(SET)
+    assert reader.size() == len(data) + 300
+    reader = LogReader(size=2 * len(SET))
+    assert len(list(reader.feed(SET + SET[:-1]))) == 1
+    assert len(list(reader.feed(SET[-1:]))) == 1
+    assert not reader.is_truncated()
+
+
 def test_a_command_of_many_arguments_is_not_read_in_quadratic_time():
     import time
 

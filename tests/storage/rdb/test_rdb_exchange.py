@@ -155,3 +155,28 @@ def test_payloads_go_to_a_real_server_and_come_back(real_server):
             assert wire.command("RESTORE", key, 0, payload.dump(value, LIMITS)) == (b"+", b"OK")
             _, back = wire.command("DUMP", key)
             assert plain(payload.restore(back, LIMITS)) == plain(value)
+
+
+def test_deadlines_of_fields_go_to_a_real_server_and_come_back(start_real, tmp_path):
+    space = Keyspace(16, ManualClock(1_000_000))
+    db = space.databases[0]
+    for count in (1, 5, 700):
+        fields = {b"field:%d" % number: b"v" for number in range(count)}
+        deadlines = {field: FAR_MS + number % 3 for number, field in enumerate(fields) if number % 2 == 0}
+        db.put(b"hash:%d" % count, Hash.build(fields, LIMITS, deadlines))
+    path = tmp_path / "sent.rdb"
+    server = start_real("--dbfilename", "sent.rdb", directory=tmp_path)
+    with server.wire() as wire:
+        if wire.command("COMMAND", "INFO", "HPEXPIREAT")[1][0][1] is None:
+            pytest.skip("the real server knows no deadlines of fields")
+        if b"valkey" in wire.command("INFO", "server")[1]:
+            pytest.skip("Valkey has a type of its own for them")
+        path.write_bytes(b"".join(SnapshotWriter(LIMITS, version=12).pieces(space.databases)))
+        wire.command("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH")
+        path.unlink()
+        for key, value in db.data.items():
+            assert wire.command("RESTORE", b"again:" + key, 0, payload.dump(value, LIMITS)) == (b"+", b"OK")
+        wire.command("SAVE")
+    sent = contents(space)
+    sent.update({(number, b"again:" + key): value for (number, key), value in contents(space).items()})
+    assert contents_of_file(path) == sent

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from storage.limits import EncodingLimits
 from storage.rdb import listpack, lzf
 from storage.rdb.corrupt import CorruptData
-from storage.rdb.reader import module_name
+from storage.rdb.reader import Reader, Sink, module_name
 from tests.data.make_snapshots import FAR_MS
 from tests.storage.rdb.collecting import plain, read
 from tests.storage.rdb.old_forms import intset, key, length, snapshot, text, ziplist, zipmap
@@ -219,6 +220,18 @@ def test_a_length_of_petabytes_is_a_truncated_file_and_takes_no_memory():
             read(b"REDIS0012" + key(kind, b"k", (b"\0" * 8 if kind == 24 else b"") + claim + b"\x01"))
 
 
+def test_where_the_files_size_is_known_a_wrong_length_is_noticed_where_it_stands():
+    sink = Sink()
+    data = b"REDIS0010" + key(0, b"k", length(5000)) + b"x" * 100
+    reader = Reader(sink, EncodingLimits(), size=len(data) + 4000)
+    with pytest.raises(CorruptData, match="Unexpected end") as caught:
+        reader.feed(data)
+    assert caught.value.offset == 12
+    whole = snapshot(key(0, b"k", text(b"x" * 5000)))
+    reader = Reader(sink, EncodingLimits(), size=len(whole))
+    assert [reader.feed(whole[start : start + 100]) for start in range(0, len(whole), 100)][-1]
+
+
 def test_an_empty_container_is_skipped_and_told():
     packed = text(listpack.encode([]))
     sink = read(snapshot(key(4, b"hash", length(0)), key(16, b"packed", packed), key(0, b"k", b"\1v")))
@@ -227,9 +240,6 @@ def test_an_empty_container_is_skipped_and_told():
 
 
 def test_what_follows_a_snapshot_is_handed_back():
-    from storage.limits import EncodingLimits
-    from storage.rdb.reader import Reader, Sink
-
     reader = Reader(Sink(), EncodingLimits())
     data = snapshot(key(0, b"k", text(b"v")))
     assert not reader.feed(data[:-1])

@@ -12,7 +12,8 @@ from storage.limits import EncodingLimits
 from storage.rdb import payload
 from storage.rdb.corrupt import CorruptData
 from storage.rdb.crc64 import crc64
-from storage.rdb.save_value import encode_length, encode_string, save_value
+from storage.rdb.save_value import save_value
+from storage.rdb.spelling import encode_length, encode_string
 from storage.rdb.writer import SnapshotWriter, aux_fields, needed_version
 from storage.types.hash import Hash
 from storage.types.list import List
