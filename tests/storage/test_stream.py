@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import tracemalloc
 
 import pytest
 
@@ -109,6 +111,24 @@ def test_the_next_id_counts_up_when_the_clock_stands_and_ends_at_the_last() -> N
 )
 def test_the_packed_size_of_a_value_is_that_of_a_listpack(value: bytes, size: int) -> None:
     assert packed_size(value) == size
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="measures CPython's objects")
+def test_a_small_entry_takes_at_most_eight_times_its_packed_bytes() -> None:
+    count = 20_000
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        stream = Stream()
+        for i in range(count):
+            stream.add(ms(1_700_000_000_000 + i // 3, i % 3), (b"k", b"%d" % (i % 10)), limits())
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    for node in stream.log.nodes():
+        node.open()
+        node.measure()
+    assert used < 8 * sum(node.size for node in stream.log.nodes())
 
 
 def test_approximate_trimming_removes_whole_nodes_only() -> None:
