@@ -14,6 +14,7 @@ from __future__ import annotations
 import selectors
 from time import monotonic, perf_counter_ns
 
+from server.dispatch import CLOCK_GRAIN_NS
 from server.session import DOOMED
 
 TYPE_CHECKING = False
@@ -86,6 +87,9 @@ class Reactor:
         """One turn of the loop."""
         events = self.selector.select(wait_s)
         started_ns = perf_counter_ns()
+        # A wait may have been long; what is read now is stamped with the time it ended.
+        self.services.keyspace.clock.refresh()
+        self.services.dispatch.refreshed_ns = started_ns
         ready = self.read_all(events)
         self.run_all(ready, started_ns)
         self.before_sleeping()
@@ -98,12 +102,8 @@ class Reactor:
 
     def read_all(self, events: Any) -> List[Connection]:
         """Read once from each ready connection; those with leftovers come first and are not read again."""
-        ready = self.leftovers
-        if ready:
-            self.leftovers = []
-            waiting = set(ready)
-        else:
-            waiting = None
+        ready, self.leftovers = self.leftovers, []
+        waiting = set(ready) if ready else None
         for key, mask in events:
             target = key.data
             if target.__class__ is not self.connection_class:
@@ -132,7 +132,10 @@ class Reactor:
     def before_sleeping(self) -> None:
         """Timers, expiry, woken clients, then the services' own steps: all before anything is written."""
         services = self.services
-        services.keyspace.clock.refresh()
+        now_ns = perf_counter_ns()
+        if now_ns - services.dispatch.refreshed_ns > CLOCK_GRAIN_NS:
+            services.dispatch.refreshed_ns = now_ns
+            services.keyspace.clock.refresh()
         next_s = self.timers.next_s()
         if next_s is not None:
             now_s = monotonic()
@@ -173,10 +176,12 @@ class Reactor:
         unsent = self.services.unsent
         if unsent:
             self.services.unsent = []
+            now_ms = self.services.keyspace.clock.now_ms
             for session in unsent:
                 connection = session.connection
                 if connection is None or connection.closed:
                     continue
+                session.used_ms = now_ms  # being served is being used: a reader of much, a waiter that was woken
                 if connection.flush():
                     if connection.armed:
                         self.disarm(connection)
