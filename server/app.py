@@ -8,20 +8,25 @@ the writes, so that whatever a turn promises is durable before it is acknowledge
 from __future__ import annotations
 
 import os
-import socket
 import sys
-from time import monotonic
 
+from server import descriptors
+from server.accounts import Accounts
 from server.blocking import Blocking
 from server.clients import Clients
 from server.commands import all_groups
 from server.connection import Connection
 from server.dispatch import Dispatcher
+from server.info import Info
 from server.lifecycle import Lifecycle
-from server.listeners import SHORTAGE_PAUSE_S, BindFailure, Listener, bind_tcp, bind_unix
+from server.limits import Limits
+from server.listeners import BindFailure
+from server.listening import Listening
+from server.log import ROLE_MASTER, ROLE_REPLICA
 from server.notifications import Notifications
 from server.pubsub import PubSub
 from server.reactor import Reactor
+from server.reception import Reception
 from server.registry import Registry
 from server.services import Services
 from server.stats import Stats
@@ -32,9 +37,7 @@ from storage.keyspace import Keyspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List
-
-MAX_CLIENTS_REACHED = b"-ERR max number of clients reached\r\n"
+    from typing import Any
 
 
 class Application:
@@ -50,9 +53,12 @@ class Application:
         services.keyspace = Keyspace(config.databases)
         services.registry = Registry.of(all_groups())
         services.stats = Stats(services.registry)
+        services.info = Info(services)
         services.dispatch = Dispatcher(services, services.registry, services.keyspace)
         services.blocking = Blocking(services)
         services.clients = Clients(services)
+        services.accounts = Accounts(services)
+        Limits(services)
         services.pubsub = PubSub()
         services.watching = Watching(services)
         services.notifications = Notifications(services, services.pubsub)
@@ -61,65 +67,14 @@ class Application:
         self.reactor = Reactor(services)
         self.reactor.connection_class = Connection
         self.reactor.on_close = self.forget
-        self.listeners: List[Listener] = []
+        self.listening = Listening(services, self.reactor, Reception(services, self.reactor).accept)
+        services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
         config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
 
-    # Listening -------------------------------------------------------------------------------------------------
-
-    def listen(self) -> None:
-        """Bind every configured address; raises BindFailure."""
-        config = self.config
-        if config.port:
-            for sock in bind_tcp(config.bind, config.port, config.tcp_backlog, self.log):
-                self.add_listener(sock, "tcp")
-        if config.unixsocket:
-            path = config.unixsocket.decode("utf-8", "surrogateescape")
-            self.add_listener(bind_unix(path, config.unixsocketperm, config.tcp_backlog), "unix")
-
-    def add_listener(self, sock: socket.socket, kind: str) -> None:
-        listener = Listener(sock, kind, self.accept, self.pause_accepting, self.log)
-        self.listeners.append(listener)
-        self.reactor.watch(sock, listener)
-
-    def pause_accepting(self, listener: Listener) -> None:
-        """Out of descriptors: look again in a moment, instead of spinning on a readable listener."""
-        self.reactor.unwatch(listener.socket)
-        self.services.timers.at(
-            monotonic() + SHORTAGE_PAUSE_S, lambda: self.reactor.watch(listener.socket, listener)
-        )
-
-    def accept(self, sock: socket.socket, address: Any, kind: str) -> None:
-        """Make a client of a new socket, or turn it away."""
-        services = self.services
-        config = self.config
-        sock.setblocking(False)
-        if len(services.clients) >= config.maxclients:
-            services.stats.connections_rejected += 1
-            try:
-                sock.send(MAX_CLIENTS_REACHED)
-            except OSError:
-                pass
-            sock.close()
-            return
-        services.stats.connections_received += 1
-        services.keyspace.clock.refresh()
-        session = services.clients.new()
-        session.descriptor = sock.fileno()
-        if kind == "unix":
-            session.address = config.unixsocket + b":0"
-            session.local_address = session.address
-        else:
-            try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                session.local_address = format_address(sock.getsockname())
-            except OSError:
-                sock.close()
-                return
-            session.address = format_address(address)
-        connection = Connection(sock, session, services)
-        services.clients.admit(session)
-        self.reactor.add(connection)
+    def role_letter(self) -> str:
+        """What this process is, in each line of its log."""
+        return ROLE_REPLICA if self.config.replicaof else ROLE_MASTER
 
     def forget(self, connection: Connection) -> None:
         """A connection is being closed."""
@@ -144,8 +99,12 @@ class Application:
                 "Warning: no config file specified, using the default config. "
                 "In order to specify a config file use python3 -m server /path/to/redis.conf"
             )
+        log.set_role(self.role_letter)
+        if not descriptors.make_room(config, log):
+            return 1
+        descriptors.follow_maxclients(config, log)
         try:
-            self.listen()
+            self.listening.open()
         except BindFailure as error:
             log.warning(str(error))
             self.close()
@@ -155,7 +114,7 @@ class Application:
         log.notice("Running mode=standalone, port=%d." % config.port)
         log.notice("Server initialized")
         log.notice("rediselect %s is ready" % VERSION)
-        for kind in dict.fromkeys(listener.kind for listener in self.listeners):
+        for kind in self.listening.kinds():
             log.notice("Ready to accept connections %s" % kind)
         self.reactor.run()
         self.close()
@@ -178,13 +137,7 @@ class Application:
 
     def close(self) -> None:
         """Close every socket and remove what should not outlive the process."""
-        for listener in self.listeners:
-            listener.close()
-            if listener.kind == "unix":
-                try:
-                    os.unlink(self.config.unixsocket)
-                except OSError:
-                    pass
+        self.listening.close()
         for session in list(self.services.clients):
             connection = session.connection
             if connection is not None:
@@ -195,9 +148,3 @@ class Application:
                 os.unlink(self.pid_file)
             except OSError:
                 pass
-
-
-def format_address(address: Any) -> bytes:
-    """A socket address as CLIENT LIST shows it: ip:port, [ipv6]:port."""
-    host, port = address[0], address[1]
-    return b"[%s]:%d" % (host.encode(), port) if ":" in host else b"%s:%d" % (host.encode(), port)

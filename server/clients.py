@@ -6,15 +6,21 @@ know sockets: it dooms a session, the reactor closes the connection.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from server import admission
-from server.session import DOOMED, PAUSED, Session
+from server.session import DOOMED, PAUSED, REPLY_ON, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, List, Sequence
+    from typing import Any, Callable, Dict, List, Sequence
 
     from server.registry import CommandSpec
     from server.services import Services
+
+INFINITE = 1 << 63
+SOFT_CHECK_S = 1.0
+ATTACK_LOG_INTERVAL_MS = 60_000
 
 
 class Clients:
@@ -26,8 +32,12 @@ class Clients:
         self.next_id = 1
         self.held: Dict[Session, Sequence[bytes]] = {}  # paused sessions and the vector each was about to run
         self.pause_ends_ms = 0
-        self.pause_timer = None
+        self.pause_timer: Any = None
         self.peak = 0
+        self.judged_from = INFINITE  # the smallest output that a limit could concern
+        self.over_soft: Dict[Session, None] = {}  # clients past a soft limit, looked at each second
+        self.soft_timer: Any = None
+        self.attack_logged_ms = 0
         # Services that keep something of a session drop it here: its connection is closed, or it sent RESET.
         self.on_forget: List[Callable[[Session], None]] = []
 
@@ -50,10 +60,40 @@ class Clients:
 
     def remove(self, session: Session) -> None:
         """The session's connection is closed: leave nothing of it behind."""
-        self.by_id.pop(session.id, None)
+        if self.by_id.pop(session.id, None) is None:
+            return  # killed earlier in this turn
         self.held.pop(session, None)
+        self.over_soft.pop(session, None)
         self.services.blocking.forget(session)
         self.forget(session)
+
+    def kill(self, session: Session) -> None:
+        """Close a client now: nothing that happens later in this turn may find or serve it."""
+        session.doom()
+        self.remove(session)
+
+    def reset(self, session: Session) -> None:
+        """Bring a session back to the state of a new one."""
+        self.forget(session)
+        session.transaction = None
+        session.set_mode(admission.IN_MULTI | admission.NO_TOUCH, False)
+        session.speak(2)
+        session.db = self.services.keyspace.databases[0]
+        session.name = b""
+        session.no_evict = False
+        session.reply_mode = REPLY_ON
+        self.services.accounts.greet(session)
+
+    def abort_cross_protocol(self, session: Session) -> None:
+        """Close a client that speaks HTTP before a line of its request's body is run; at most one log line a minute."""
+        session.doom()
+        now_ms = self.services.keyspace.clock.now_ms
+        if now_ms - self.attack_logged_ms >= ATTACK_LOG_INTERVAL_MS:
+            self.attack_logged_ms = now_ms
+            self.services.log.warning(
+                "Possible SECURITY ATTACK detected. A client sent POST or Host: as a command: a web page may be using "
+                "a browser to reach this server. Connection from %s aborted." % session.address.decode("latin-1")
+            )
 
     def forget(self, session: Session) -> None:
         """Have every service drop what it keeps of a session."""
@@ -61,6 +101,11 @@ class Clients:
             call(session)
 
     # Output limits ---------------------------------------------------------------------------------------------
+
+    def follow_output_limits(self, config: Any) -> None:
+        """Know from how much output on a client has to be judged."""
+        classes = config.client_output_buffer_limit.values()
+        self.judged_from = min([limit for hard, soft, _ in classes for limit in (hard, soft) if limit], default=INFINITE)
 
     def judge_output(self, session: Session) -> None:
         """Doom a client that lets more output wait than its class allows: at once, or for too long."""
@@ -72,19 +117,34 @@ class Clients:
         elif soft and waiting >= soft:
             if not session.soft_limit_since_ms:
                 session.soft_limit_since_ms = now_ms
+                self.over_soft[session] = None
+                if self.soft_timer is None:
+                    self.soft_timer = self.services.timers.at(monotonic() + SOFT_CHECK_S, self.judge_soft)
                 return
             if now_ms - session.soft_limit_since_ms <= seconds * 1000:
                 return
         else:
             session.soft_limit_since_ms = 0
+            self.over_soft.pop(session, None)
             return
         if not session.halted & DOOMED:
             self.services.stats.output_limit_disconnections += 1
             self.services.log.warning(
-                "Client id=%d addr=%s name=%s omem=%d scheduled to be closed ASAP for overcoming of output buffer limits."
+                "Client id=%d addr=%s name=%s omem=%d scheduled to be closed ASAP "
+                "for overcoming of output buffer limits."
                 % (session.id, session.address.decode("latin-1"), session.name.decode("latin-1"), waiting)
             )
             session.doom()
+
+    def judge_soft(self) -> None:
+        """Judge again who was past a soft limit: a client that reads nothing makes nothing happen by itself."""
+        self.soft_timer = None
+        for session in list(self.over_soft):
+            self.judge_output(session)
+            if session.halted & DOOMED or not session.soft_limit_since_ms:
+                self.over_soft.pop(session, None)
+        if self.over_soft:
+            self.soft_timer = self.services.timers.at(monotonic() + SOFT_CHECK_S, self.judge_soft)
 
     # Pausing ---------------------------------------------------------------------------------------------------
 
@@ -110,16 +170,24 @@ class Clients:
         dispatch = self.services.dispatch
         self.pause_ends_ms = max(until_ms, self.pause_ends_ms)
         dispatch.mode |= admission.PAUSED_ALL if everything else admission.PAUSED_WRITES
+        self.services.keyspace.keeps_lapsed = True  # a pause is for a stable data set: nothing expires meanwhile
         if self.pause_timer is not None:
             self.pause_timer.cancel()
-        from time import monotonic
-
         remaining_s = (self.pause_ends_ms - self.services.keyspace.clock.now_ms) / 1000.0
         self.pause_timer = self.services.timers.at(monotonic() + remaining_s, self.unpause)
 
     def unpause(self) -> None:
+        if not self.pause_ends_ms:
+            return
         self.pause_ends_ms = 0
-        self.services.dispatch.mode &= ~(admission.PAUSED_ALL | admission.PAUSED_WRITES)
+        if self.pause_timer is not None:
+            self.pause_timer.cancel()
+            self.pause_timer = None
+        services = self.services
+        services.dispatch.mode &= ~(admission.PAUSED_ALL | admission.PAUSED_WRITES)
+        services.keyspace.keeps_lapsed = bool(
+            services.config.replicaof or services.dispatch.mode & admission.LOADING_DATA
+        )
         self.resume_held()
 
     def of_kind(self, kind: bytes) -> List[Session]:

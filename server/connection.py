@@ -11,7 +11,7 @@ from errno import EAGAIN, EWOULDBLOCK
 
 from protocol.encoder import error_line
 from protocol.parser import RequestParser
-from server.session import BLOCKED, CLOSING, DOOMED
+from server.session import BLOCKED, CLOSING, DOOMED, PAUSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Connection:
             if self.ended:
                 return False
             self.ended = True
-            if self.armed or session.halted & (BLOCKED | CLOSING):
+            if self.armed or session.halted & (BLOCKED | CLOSING | PAUSED):
                 session.doom()  # nobody reads what it could still be sent
             return True
         length = len(data)

@@ -47,6 +47,7 @@ NOT_PLAIN = (
 BULK_LINES = [b"$%d\r\n" % length for length in range(COUNTED_REPLY)]
 CRLF = b"\r\n"
 INTERNAL_ERROR = b"ERR internal error"
+CROSS_PROTOCOL = (b"post", b"host:")  # a browser that was made to speak HTTP to this port
 
 
 def discard(chunk: bytes) -> None:
@@ -122,7 +123,13 @@ class Dispatcher:
                     try:
                         spec = self.resolve(argv)
                     except CommandError as error:
+                        if word.lower() in CROSS_PROTOCOL:
+                            self.services.clients.abort_cross_protocol(session)
+                            break
                         self.refuse(session, None, argv, error.text, append)
+                        if session.reply_mode != REPLY_ON:
+                            self.end_of_turn_for(session)
+                            append = out.append if session.reply_mode == REPLY_ON else discard
                         continue
                 session.command = spec
                 arity = spec.arity
@@ -136,6 +143,9 @@ class Dispatcher:
                 name = word if is_plain and not tripped else None
             if len(argv) != arity and (arity > 0 or len(argv) < -arity):
                 self.refuse(session, spec, argv, wrong_arity(spec), append)
+                if session.reply_mode != REPLY_ON:
+                    self.end_of_turn_for(session)
+                    append = out.append if session.reply_mode == REPLY_ON else discard
                 continue
             if tripped:
                 try:
@@ -151,6 +161,9 @@ class Dispatcher:
                     if verdict is ASIDE:
                         break
                     append(session.encoders[verdict.__class__](verdict))
+                    if session.reply_mode != REPLY_ON:
+                        self.end_of_turn_for(session)
+                        append = out.append if session.reply_mode == REPLY_ON else discard
                     continue
             try:
                 reply = handler(session, argv)  # type: ignore[misc]
@@ -189,6 +202,7 @@ class Dispatcher:
                     self.observe_slow(session, spec, argv, now - stamp)
                 stamp = now
                 if now > turn_ends or session.out_bytes > YIELD_BYTES:
+                    self.end_of_turn_for(session)
                     break
             stamp = now
             if name is None:

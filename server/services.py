@@ -8,11 +8,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List
+    from typing import Any, Dict, List
 
     from server.blocking import Blocking
     from server.clients import Clients
     from server.dispatch import Dispatcher
+    from server.info import Info
     from server.notifications import Notifications
     from server.pubsub import PubSub
     from server.registry import Registry
@@ -32,13 +33,16 @@ class Services:
         self.blocking: Blocking
         self.clients: Clients
         self.stats: Stats
+        self.info: Info
         self.pubsub: PubSub
         self.notifications: Notifications
         self.watching: Watching
         self.config: Any
+        self.accounts: Any
         self.log: Any
         self.timers: Any
         self.lifecycle: Any
+        self.debug_subcommands: Dict[bytes, Any] = {}  # what services add to DEBUG: fewest, most arguments, function
         self.unsent: List[Session] = []
         self.doomed: List[Session] = []
         self.resumed: List[Session] = []

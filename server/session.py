@@ -168,6 +168,8 @@ class Session:
             self.server.unsent.append(self)
         self.out.append(data)
         self.out_bytes += len(data)
+        if self.out_bytes > self.server.clients.judged_from:
+            self.server.clients.judge_output(self)  # who does not read would never come to be flushed
 
     # Propagation -----------------------------------------------------------------------------------------------
 
@@ -195,6 +197,18 @@ class Session:
     @property
     def in_multi(self) -> bool:
         return bool(self.mode & admission.IN_MULTI)
+
+    def become(self, user: Any) -> None:
+        """Log in: from the next command on the session may do what this user may."""
+        self.user = user
+        self.authenticated = True
+        self.await_login(False)
+
+    def await_login(self, needed: bool) -> None:
+        """Let the session run nothing but what logs it in, with the parser's smaller limits; or lift both."""
+        self.set_mode(admission.NEEDS_AUTH, needed)
+        if self.connection is not None:
+            self.connection.parser.anonymous = needed
 
     def close_after_reply(self) -> None:
         """Run nothing more, send what stands in `out`, then close."""

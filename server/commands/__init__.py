@@ -10,6 +10,8 @@ from importlib import import_module
 from server.registry import Group
 
 MODULES = (
+    "connection",
+    "clients",
     "strings",
     "lists",
     "list_blocking",
@@ -29,6 +31,9 @@ MODULES = (
     "objects",
     "introspection",
     "config_commands",
+    "administration",
+    "memory",
+    "debugging",
     "cluster",
 )
 

@@ -1,0 +1,13 @@
+"""What a client may call itself, or the library it uses: visible ASCII without spaces."""
+
+from __future__ import annotations
+
+from storage.errors import CommandError
+
+VISIBLE = bytes(range(ord("!"), ord("~") + 1))
+
+
+def check_name(name: bytes, what: bytes = b"Client names") -> None:
+    """Refuse a text that would break the lines of CLIENT LIST. An empty one is fine: it takes the name away."""
+    if name.translate(None, VISIBLE):
+        raise CommandError(b"ERR %b cannot contain spaces, newlines or special characters." % what)

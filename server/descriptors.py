@@ -1,0 +1,75 @@
+"""Enough file descriptors for `maxclients`, or a `maxclients` that fits the descriptors there are.
+
+Owns the process's limit of open files. Must not know clients.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+RESERVED = 32  # as in Redis: listeners, files, the selector, a margin
+
+
+def make_room(config: Any, log: Any) -> bool:
+    """Raise the limit of open files as far as `maxclients` needs and the system allows; lower `maxclients` if it must.
+
+    False if the limit is so low that nobody could be served.
+    """
+    try:
+        import resource
+    except ImportError:  # this platform has no such limit
+        return True
+    needed = config.maxclients + RESERVED
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return True
+    reason = "Operation not permitted"
+    reached = soft
+    for limit in (needed, hard):
+        if limit == resource.RLIM_INFINITY or limit <= soft:
+            continue
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit if 0 <= hard < limit else hard))
+        except OSError as error:
+            reason = error.strerror or str(error)
+        except ValueError:
+            pass  # the system's EPERM
+        else:
+            reached = limit
+            break
+    if reached >= needed:
+        log.notice("Increased maximum number of open files to %d (it was originally set to %d)." % (needed, soft))
+        return True
+    if reached <= RESERVED:
+        log.warning(
+            "Your current 'ulimit -n' of %d is not enough for the server to start. "
+            "Please increase your open file limit to at least %d. Exiting." % (soft, needed)
+        )
+        return False
+    wanted, config.maxclients = config.maxclients, reached - RESERVED
+    log.warning(
+        "You requested maxclients of %d requiring at least %d max file descriptors." % (wanted, needed)
+    )
+    log.warning("Server can't set maximum open files to %d because of OS error: %s." % (needed, reason))
+    log.warning(
+        "Current maximum open files is %d. maxclients has been reduced to %d to compensate for low ulimit. "
+        "If you need higher maxclients increase 'ulimit -n'." % (reached, config.maxclients)
+    )
+    return True
+
+
+def follow_maxclients(config: Any, log: Any) -> None:
+    """Refuse a CONFIG SET of more clients than the system lets a process have descriptors for."""
+
+    def apply(changed: Any) -> Optional[str]:
+        wanted = changed.maxclients
+        if make_room(changed, log) and changed.maxclients == wanted:
+            return None
+        return (
+            "The operating system is not able to handle the specified number of clients, try with %d"
+            % changed.maxclients
+        )
+
+    config.on_change("maxclients", apply)

@@ -1,0 +1,116 @@
+"""Which addresses the server listens on, from the configuration and after CONFIG SET port or bind.
+
+Owns the listeners. An address that cannot be had refuses the change, and the old ones are bound again. Must not know
+what becomes of an accepted socket.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+from server.listeners import SHORTAGE_PAUSE_S, BindFailure, Listener, bind_tcp, bind_unix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any, Callable, List, Optional, Tuple
+
+    from server.reactor import Reactor
+    from server.services import Services
+
+
+class Listening:
+    """The listeners of one server; `on_accept(sock, address, kind)` receives each new socket."""
+
+    def __init__(
+        self, services: Services, reactor: Reactor, on_accept: Callable[[socket.socket, Any, str], None]
+    ) -> None:
+        self.services = services
+        self.reactor = reactor
+        self.on_accept = on_accept
+        self.listeners: List[Listener] = []
+        self.tcp_bound: Tuple[Any, int] = ((), 0)  # the addresses and the port that TCP listeners are bound to
+        services.config.on_change("port", self.rebind_for_port)
+        services.config.on_change("bind", self.rebind_for_addresses)
+
+    def open(self) -> None:
+        """Bind every configured address; raises BindFailure."""
+        config = self.services.config
+        self.open_tcp()
+        if config.unixsocket:
+            path = config.unixsocket.decode("utf-8", "surrogateescape")
+            self.add(bind_unix(path, config.unixsocketperm, config.tcp_backlog), "unix")
+
+    def open_tcp(self) -> None:
+        config = self.services.config
+        if config.port:
+            for sock in bind_tcp(config.bind, config.port, config.tcp_backlog, self.services.log):
+                self.add(sock, "tcp")
+        self.tcp_bound = (config.bind, config.port)
+
+    def add(self, sock: socket.socket, kind: str) -> None:
+        listener = Listener(sock, kind, self.on_accept, self.pause, self.services.log)
+        self.listeners.append(listener)
+        self.reactor.watch(sock, listener)
+
+    def kinds(self) -> List[str]:
+        """tcp, unix, tls: each once, in the order they were bound."""
+        return list(dict.fromkeys(listener.kind for listener in self.listeners))
+
+    def pause(self, listener: Listener) -> None:
+        """Out of descriptors: look again in a moment, instead of spinning on a readable listener."""
+        self.reactor.unwatch(listener.socket)
+
+        def resume() -> None:
+            if listener in self.listeners:
+                self.reactor.watch(listener.socket, listener)
+
+        self.services.timers.at(monotonic() + SHORTAGE_PAUSE_S, resume)
+
+    # CONFIG SET ------------------------------------------------------------------------------------------------
+
+    def rebind_for_port(self, config: Any) -> Optional[str]:
+        if self.rebind(config, "port"):
+            return None
+        return "Unable to listen on this port. Check server logs."
+
+    def rebind_for_addresses(self, config: Any) -> Optional[str]:
+        if self.rebind(config, "bind"):
+            return None
+        return "Failed to bind to specified addresses."
+
+    def rebind(self, config: Any, name: str) -> bool:
+        """Listen where the configuration says; called again with the old values when that failed."""
+        if self.tcp_bound == (config.bind, config.port):
+            return True
+        for listener in [listener for listener in self.listeners if listener.kind == "tcp"]:
+            self.remove(listener)
+        self.tcp_bound = ((), 0)
+        try:
+            self.open_tcp()
+        except BindFailure:
+            self.services.log.warning(
+                "Failed applying new configuration. Possibly related to new %s setting. Restoring previous settings."
+                % name
+            )
+            return False
+        return True
+
+    def remove(self, listener: Listener) -> None:
+        self.listeners.remove(listener)
+        try:
+            self.reactor.unwatch(listener.socket)
+        except KeyError:
+            pass  # paused for want of descriptors
+        listener.close()
+
+    def close(self) -> None:
+        """Close every listener and remove the unix socket's file."""
+        for listener in list(self.listeners):
+            self.remove(listener)
+            if listener.kind == "unix":
+                try:
+                    os.unlink(self.services.config.unixsocket)
+                except OSError:
+                    pass

@@ -1,0 +1,106 @@
+"""What happens to a new socket: it becomes a client, or is turned away with a reason.
+
+Owns `maxclients`, `protected-mode`, `tcp-keepalive` and a client's first state. Must not know how listeners are bound.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from server.connection import Connection
+from server.log import VERBOSE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from server.reactor import Reactor
+    from server.services import Services
+
+MAX_CLIENTS_REACHED = b"-ERR max number of clients reached\r\n"
+# What clients and people know this refusal by; carried over word for word.
+DENIED = (
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
+    b"default user. In this mode connections are only accepted from the loopback interface. If you want to connect "
+    b"from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode "
+    b"sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the "
+    b"same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. "
+    b"Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by "
+    b"editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the "
+    b"server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' "
+    b"option. 4) Set up an authentication password for the default user. NOTE: You only need to do one of the above "
+    b"things in order for the server to start accepting connections from the outside.\r\n"
+)
+KEEPALIVE_PROBES = 3
+
+
+class Reception:
+    """Receives what the listeners accept."""
+
+    def __init__(self, services: Services, reactor: Reactor) -> None:
+        self.services = services
+        self.reactor = reactor
+
+    def accept(self, sock: socket.socket, address: Any, kind: str) -> None:
+        """Make a client of a new socket, or turn it away."""
+        services = self.services
+        config = services.config
+        sock.setblocking(False)
+        if len(services.clients) >= config.maxclients:
+            self.turn_away(sock, MAX_CLIENTS_REACHED)
+            return
+        if config.protected_mode and kind != "unix" and not services.accounts.must_log_in:
+            if not is_loopback(address[0]):
+                self.turn_away(sock, DENIED)
+                return
+        services.stats.connections_received += 1
+        services.keyspace.clock.refresh()
+        session = services.clients.new()
+        session.descriptor = sock.fileno()
+        if kind == "unix":
+            session.address = session.local_address = config.unixsocket + b":0"
+        else:
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if config.tcp_keepalive:
+                    keep_alive(sock, config.tcp_keepalive)
+                session.local_address = format_address(sock.getsockname())
+            except OSError:
+                sock.close()
+                return
+            session.address = format_address(address)
+        if services.log.threshold <= VERBOSE:
+            services.log.verbose("Accepted %s" % session.address.decode("latin-1"))
+        connection = Connection(sock, session, services)
+        services.accounts.greet(session)
+        services.clients.admit(session)
+        self.reactor.add(connection)
+
+    def turn_away(self, sock: socket.socket, reason: bytes) -> None:
+        self.services.stats.connections_rejected += 1
+        try:
+            sock.send(reason)
+        except OSError:
+            pass
+        sock.close()
+
+
+def keep_alive(sock: socket.socket, interval_s: int) -> None:
+    """Have the system notice a peer that is gone within about twice the interval."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval_s)
+    if hasattr(socket, "TCP_KEEPINTVL"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, interval_s // KEEPALIVE_PROBES))
+    if hasattr(socket, "TCP_KEEPCNT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+
+
+def is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
+
+
+def format_address(address: Any) -> bytes:
+    """A socket address as CLIENT LIST shows it: ip:port, [ipv6]:port."""
+    host, port = address[0], address[1]
+    return b"[%s]:%d" % (host.encode(), port) if ":" in host else b"%s:%d" % (host.encode(), port)
