@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from storage.types.consumer_group import ConsumerGroup
     from storage.types.stream import Stream
-    from storage.types.stream_log import Entries, Node
+    from storage.types.stream_node import Entries, Node
 
 SIGNED_64 = Struct("<q")
 

@@ -17,7 +17,7 @@ from storage.types.stream_log import StreamLog
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from storage.limits import EncodingLimits
-    from storage.types.stream_log import Body
+    from storage.types.stream_node import Body
 
 
 class Stream:

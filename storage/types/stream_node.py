@@ -1,0 +1,161 @@
+"""A node of a stream's log: a run of neighbouring entries, open as lists or sealed into one bytes object.
+
+Owns the packing and what the node would measure in Redis, a listpack, whose size decides where a node ends. Must not
+know its neighbours. The size is computed from the documented encoding, and lazily: an upper bound is enough until it
+reaches the limit.
+
+Sealed with `marshal`, in columns and without the field names if all entries share them. Measured on CPython 3.11, an
+entry of one field: sealing 120 ns, opening 100 ns.
+"""
+
+from __future__ import annotations
+
+from itertools import repeat
+from marshal import dumps, loads
+
+from storage.types.stream_id import MAX_HALF
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Body = tuple[bytes, ...]
+    Entries = tuple[list[int], list[bytes], list[Body]]
+
+MARSHAL_VERSION = 2  # later versions look for repeated objects: twice the time, nothing found
+NODE_HEADER_BYTES = 7  # a listpack's own header and end
+# At most: flags, milliseconds, sequence, numbers of fields and items of an entry whose ID is near the node's first.
+ENTRY_OVERHEAD = 2 + 6 + 4 + 3 + 3
+
+
+def packed_int_size(value: int) -> int:
+    """Return the bytes an integer takes in a listpack, with its back length."""
+    if 0 <= value <= 127:
+        return 2
+    if -4096 <= value <= 4095:
+        return 3
+    if -32768 <= value <= 32767:
+        return 4
+    if -8388608 <= value <= 8388607:
+        return 5
+    if -2147483648 <= value <= 2147483647:
+        return 6
+    return 10
+
+
+def packed_size(value: bytes) -> int:
+    """Return the bytes a string takes in a listpack, where one that reads as an integer is stored as one."""
+    size = len(value)
+    if size <= 20 and (value.isdigit() or (value[:1] == b"-" and value[1:].isdigit())):
+        number = int(value)
+        if -(1 << 63) <= number < 1 << 63 and b"%d" % number == value:
+            return packed_int_size(number)
+    if size < 64:
+        return size + 2
+    size += 2 if size < 4096 else 5
+    if size <= 127:
+        return size + 1
+    if size < 16383:
+        return size + 2
+    if size < 2097151:
+        return size + 3
+    return size + (4 if size < 268435455 else 5)
+
+
+class Node:
+    """A run of entries. `slots` counts those it ever took, `size` is (at least) its packed size."""
+
+    __slots__ = (
+        "first_id",
+        "last_id",
+        "count",
+        "slots",
+        "fields",
+        "size",
+        "unmeasured",
+        "ids",
+        "texts",
+        "bodies",
+        "packed",
+    )
+
+    def __init__(self, entry_id: int, fields: Body) -> None:
+        self.first_id = entry_id  # of the first entry it took: packed IDs are relative to it
+        self.last_id = entry_id
+        self.count = 0
+        self.slots = 0
+        self.fields = fields
+        # The first element group: live entries, deleted ones, the fields with their number, a terminator.
+        self.size = NODE_HEADER_BYTES + 2 + 2 + packed_int_size(len(fields)) + 2
+        self.size += sum(map(packed_size, fields))
+        self.unmeasured = 0  # how many of the newest entries are in `size` with an upper bound only
+        self.ids: list[int] = []
+        self.texts: list[bytes] = []
+        self.bodies: list[Body] = []
+        self.packed: bytes | None = None
+
+    def seal(self) -> None:
+        """Pack an open node. O(entries)."""
+        if self.packed is None:
+            bodies = self.bodies
+            fields = self.fields
+            width = 2 * len(fields)
+            data: Any = None
+            if bodies and all(len(body) == width for body in bodies):
+                columns = list(zip(*bodies))
+                count = len(bodies)
+                if all(columns[2 * i].count(fields[i]) == count for i in range(len(fields))):
+                    data = (self.ids, self.texts, fields, columns[1::2])
+            self.packed = dumps(data or (self.ids, self.texts, None, bodies), MARSHAL_VERSION)
+        self.ids = []
+        self.texts = []
+        self.bodies = []
+
+    def unpack(self) -> Entries:
+        """Return a sealed node's entries, leaving it sealed. O(entries)."""
+        assert self.packed is not None
+        ids, texts, fields, columns = loads(self.packed)
+        if fields is None:
+            return ids, texts, columns
+        pieces: list[Any] = []
+        for field, column in zip(fields, columns):
+            pieces.append(repeat(field))
+            pieces.append(column)
+        return ids, texts, list(zip(*pieces))
+
+    def is_open(self) -> bool:
+        return bool(self.ids)
+
+    def open(self) -> None:
+        if not self.ids:
+            self.ids, self.texts, self.bodies = self.unpack()
+
+    def measure(self) -> None:
+        """Replace the upper bound of the newest entries' sizes by their exact sizes."""
+        pending = self.unmeasured
+        if not pending:
+            return
+        for entry_id, body in zip(self.ids[-pending:], self.bodies[-pending:]):
+            self.size += self.entry_size(entry_id, body) - upper_bound(body)
+        self.unmeasured = 0
+
+    def entry_size(self, entry_id: int, body: Body) -> int:
+        """Return the bytes an entry takes in a packed node: flags, relative ID, items, their number."""
+        first = self.first_id
+        fields = len(body) >> 1
+        size = 2 + packed_int_size((entry_id >> 64) - (first >> 64))
+        difference = (entry_id & MAX_HALF) - (first & MAX_HALF)
+        size += packed_int_size((difference + (1 << 63)) % (1 << 64) - (1 << 63))
+        if body[::2] == self.fields:
+            items = body[1::2]
+            size += packed_int_size(fields + 3)
+        else:
+            items = body
+            size += packed_int_size(fields) + packed_int_size(2 * fields + 4)
+        return size + sum(map(packed_size, items))
+
+
+def upper_bound(body: Body) -> int:
+    """Return at least what `entry_size` returns, cheaply."""
+    length = sum(map(len, body))
+    return length + (2 if length < 64 else 10) * len(body) + ENTRY_OVERHEAD
