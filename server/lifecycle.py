@@ -12,6 +12,8 @@ import signal
 import socket
 from time import monotonic
 
+from server.session import BLOCKED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional
@@ -126,9 +128,15 @@ class Lifecycle:
         self.on_waiting(False)
         refusal = self.finish()
         if refusal is not None:
-            waiting, self.waiting = self.waiting, []
-            for session in waiting:
-                session.emit_error(refusal)
+            self.answer_waiting(refusal)
+
+    def answer_waiting(self, text: bytes) -> None:
+        """Tell the clients that asked for the end that it does not come, and let them go on."""
+        waiting, self.waiting = self.waiting, []
+        for session in waiting:
+            session.emit_error(text)
+            session.halted &= ~BLOCKED
+            session.server.resumed.append(session)
 
     def remaining_ms(self) -> int:
         """What is left of the time a waiting shutdown gives its replicas."""
@@ -142,9 +150,7 @@ class Lifecycle:
         self.signalled = False
         self.on_waiting(False)
         self.log.notice("Shutdown manually aborted.")
-        waiting, self.waiting = self.waiting, []
-        for session in waiting:
-            session.emit_error(SHUTDOWN_FAILED)
+        self.answer_waiting(SHUTDOWN_FAILED)
         return True
 
     def finish(self) -> bytes | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from protocol.reply import OK, Map
 from server import admission
+from server.locality import is_local
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group
 from storage.errors import SYNTAX_ERROR, CommandError
 
@@ -55,7 +56,7 @@ def config_get(ctx: Session, argv: Argv) -> Map:
 )
 def config_resetstat(ctx: Session, argv: Argv) -> Any:
     """Set the counters that INFO shows back to zero."""
-    ctx.server.stats.reset()
+    ctx.server.info.reset_statistics()
     return OK
 
 
@@ -97,9 +98,3 @@ def config_set(ctx: Session, argv: Argv) -> Any:
     is_loading = bool(server.dispatch.mode & admission.LOADING_DATA)
     server.config.set(list(zip(argv[2::2], argv[3::2])), is_local(ctx), is_loading)
     return OK
-
-
-def is_local(session: Session) -> bool:
-    """Say whether "local" in the configuration means this client: loopback or a unix socket."""
-    address = session.address
-    return address == session.local_address or address.startswith((b"127.", b"[::1]:"))
