@@ -6,10 +6,7 @@ from storage.types import byte_strings
 from storage.types.hash import Hash
 from storage.types.list import List
 from storage.types.set import Set
-try:
-    from storage.types.sorted_set import SortedSet
-except ImportError:  # for the moment
-    SortedSet = type('SortedSet', (dict,), {})
+from storage.types.sorted_set import SortedSet
 from storage.types.stream import Stream
 
 TYPE_CHECKING = False
