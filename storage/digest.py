@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-from storage.numeric import format_float
+from storage.numeric import format_digits
 from storage.types.hash import Hash
 from storage.types.list import List
 from storage.types.set import Set
@@ -56,7 +56,7 @@ def digest_value(value: Any, has_deadline: bool, digest: int = 0) -> int:
             digest = absorb(digest, member)
     elif isinstance(value, SortedSet):
         for member, score in value.items():
-            digest = absorb(digest, _bytes(mix(mix(0, member), format_float(score))))
+            digest = absorb(digest, _bytes(mix(mix(0, member), format_digits(score))))
     elif isinstance(value, Hash):
         digest = _digest_hash(value, digest)
     else:

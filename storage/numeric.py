@@ -281,6 +281,14 @@ def format_float(number: float) -> bytes:
     return _lay_out(number < 0, digits, exponent)
 
 
+def format_digits(number: float) -> bytes:
+    """Print a double as Redis 7.4 does in DEBUG DIGEST: as `format_float`, but whole numbers like all others (1e+15)."""
+    if not number or number - number != 0.0:
+        return format_float(number)
+    digits, exponent = _grisu2(abs(number))
+    return _lay_out(number < 0, digits, exponent)
+
+
 def _lay_out(negative: bool, digits: str, exponent: int) -> bytes:
     """Write digits * 10**exponent in the style of Redis's printer: in full while that stays short."""
     magnitude = abs(exponent + len(digits) - 1)
