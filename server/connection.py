@@ -54,7 +54,16 @@ class Connection:
             if error.errno not in WOULD_BLOCK:
                 self.session.doom()
             return False
-        return self.accept(data)
+        if not data or self.session.halted:
+            return self.accept(data)
+        # The same as `accept` for the commonest case: 0.1 us of a lone request.
+        length = len(data)
+        session = self.session
+        session.net_in += length
+        self.stats.net_in += length
+        session.used_ms = self.clock.now_ms
+        self.parser.feed(data)
+        return True
 
     def accept(self, data: bytes) -> bool:
         """Take bytes that were read from the peer."""

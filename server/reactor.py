@@ -11,10 +11,10 @@ connection ends that connection, never the loop.
 
 from __future__ import annotations
 
-import selectors
 from time import monotonic, perf_counter_ns
 
 from server.dispatch import CLOCK_GRAIN_NS
+from server.polling import READ, WRITE, Poller
 from server.session import DOOMED
 
 TYPE_CHECKING = False
@@ -28,16 +28,13 @@ TURN_BUDGET_NS = 10_000_000  # a turn's running phase; what is left rotates to t
 EXPIRY_BUDGET_NS = 4_000_000  # active expiry and freeing, a turn
 MAX_WAIT_S = 3600.0
 
-READ = selectors.EVENT_READ
-WRITE = selectors.EVENT_WRITE
-
 
 class Reactor:
     """One thread's loop. Registered objects are connections, or callables for anything else (listeners, wake-ups)."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.selector = selectors.DefaultSelector()
+        self.selector = Poller()
         self.timers = services.timers
         self.leftovers: List[Connection] = []
         self.before_sleep: List[Callable[[], None]] = []  # in order; see server.app
@@ -85,7 +82,7 @@ class Reactor:
 
     def turn(self, wait_s: float) -> None:
         """One turn of the loop."""
-        events = self.selector.select(wait_s)
+        events = self.selector.poll(wait_s)
         started_ns = perf_counter_ns()
         # A wait may have been long; what is read now is stamped with the time it ended.
         self.services.keyspace.clock.refresh()
@@ -104,8 +101,7 @@ class Reactor:
         """Read once from each ready connection; those with leftovers come first and are not read again."""
         ready, self.leftovers = self.leftovers, []
         waiting = set(ready) if ready else None
-        for key, mask in events:
-            target = key.data
+        for target, mask in events:
             if target.__class__ is not self.connection_class:
                 if callable(target):
                     target()
