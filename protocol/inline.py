@@ -1,7 +1,7 @@
 """Splitting a line into words with Redis's quoting rules, for inline commands and configuration lines.
 
-The grammar: words are separated by white space; "double quotes" understand \\n \\r \\t \\b \\a \\xHH and backslash before
-any other byte; 'single quotes' understand \\' only; a closing quote must be followed by white space or the end.
+The grammar: words are separated by white space; "double quotes" understand \\n \\r \\t \\b \\a \\xHH and backslash
+before any other byte; 'single quotes' understand \\' only; a closing quote must be followed by white space or the end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def split_arguments(line: bytes) -> list[bytes]:
     line = line.split(b"\0", 1)[0]  # the grammar is of C text
     if b'"' not in line and b"'" not in line:
         return line.split()
-    words = []
+    words: list[bytes] = []
     position, end = 0, len(line)
     while True:
         while position < end and line[position] in _SPACE:

@@ -60,7 +60,7 @@ class _Items:
         return "%s(%r)" % (self.__class__.__name__, self.items)
 
     def __eq__(self, other: object) -> bool:
-        return other.__class__ is self.__class__ and other.items == self.items  # type: ignore[attr-defined]
+        return other.__class__ is self.__class__ and other.items == self.items
 
     __hash__ = None  # type: ignore[assignment]
 

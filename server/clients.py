@@ -44,7 +44,7 @@ class Clients:
     def __len__(self) -> int:
         return len(self.by_id)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self):
         return iter(self.by_id.values())
 
     def new(self) -> Session:
@@ -105,7 +105,7 @@ class Clients:
     def follow_output_limits(self, config: Any) -> None:
         """Know from how much output on a client has to be judged."""
         classes = config.client_output_buffer_limit.values()
-        self.judged_from = min([limit for hard, soft, _ in classes for limit in (hard, soft) if limit], default=INFINITE)
+        self.judged_from = min([limit for limits in classes for limit in limits[:2] if limit], default=INFINITE)
 
     def judge_output(self, session: Session) -> None:
         """Doom a client that lets more output wait than its class allows: at once, or for too long."""

@@ -106,7 +106,7 @@ class Watching:
             for watcher in self.watchers.get((db.number, key), ()):
                 watcher.watched.is_broken = True
         elif event is FLUSHED or event is SWAPPED:
-            # An unbroken watch means the key is as it was: what existed then is gone now, and what a swap brings is new.
+            # An unbroken watch means the key is as it was: what existed then is gone, and what a swap brings is new.
             for (number, name), sessions in self.watchers.items():
                 if number == db.number:
                     for watcher in sessions:

@@ -22,12 +22,12 @@ from storage.types.hash import Hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from random import Random
     from typing import Any, Callable, Type, TypeVar
 
     from storage.clock import Clock
     from storage.events import Event
     from storage.keyspace import Keyspace
+    from storage.scan_index import RandomSource
 
     T = TypeVar("T")
 
@@ -106,14 +106,14 @@ class Database:
         """`read`, refused with WrongType if the value is of another kind."""
         value = self.read(key)
         if value is None or value.__class__ is kind:
-            return value  # type: ignore[no-any-return]
+            return value
         raise WrongType()
 
     def find_as(self, key: bytes, kind: Type[T]) -> T | None:
         """`find`, refused with WrongType if the value is of another kind."""
         value = self.find(key)
         if value is None or value.__class__ is kind:
-            return value  # type: ignore[no-any-return]
+            return value
         raise WrongType()
 
     def read_hash(self, key: bytes) -> Hash | None:
@@ -153,7 +153,7 @@ class Database:
         """The string at `key` as immutable bytes, or None."""
         value = self.read(key)
         if value is None or value.__class__ is bytes:
-            return value  # type: ignore[no-any-return]
+            return value
         if value.__class__ is bytearray:
             return bytes(value)
         raise WrongType()
@@ -162,7 +162,7 @@ class Database:
         """The string at `key` as it is stored (a bytearray may be edited in place), or None."""
         value = self.find(key)
         if value is None or value.__class__ is bytes or value.__class__ is bytearray:
-            return value  # type: ignore[no-any-return]
+            return value
         raise WrongType()
 
     def miss(self, key: bytes) -> None:
@@ -311,7 +311,7 @@ class Database:
             self.index = HashIndex(self.data)
         return self.index
 
-    def random_key(self, rng: Random) -> bytes | None:
+    def random_key(self, rng: RandomSource) -> bytes | None:
         """A key that is there, each with the same chance, or None. O(1) expected."""
         while self.data:
             key = self.key_index().random(rng)

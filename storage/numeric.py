@@ -282,7 +282,7 @@ def format_float(number: float) -> bytes:
 
 
 def format_digits(number: float) -> bytes:
-    """Print a double as Redis 7.4 does in DEBUG DIGEST: as `format_float`, but whole numbers like all others (1e+15)."""
+    """Print a double as Redis 7.4 does in DEBUG DIGEST: as `format_float`, but whole numbers like others (1e+15)."""
     if not number or number - number != 0.0:
         return format_float(number)
     digits, exponent = _grisu2(abs(number))
