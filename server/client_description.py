@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from server.session import Session
 
 # Session, connection, socket and parser of an idle client, measured with tracemalloc on CPython 3.11.
-CLIENT_BYTES = 2900
+CLIENT_BYTES = 1100
 REPLY_BUFFER_BYTES = 16 * 1024  # Redis shows output up to here as `obl`, what is longer as a list: `oll`, `omem`
 
 

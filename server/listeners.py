@@ -33,6 +33,7 @@ def bind_tcp(addresses: Sequence[str], port: int, backlog: int, log: Any) -> Lis
         optional = address.startswith("-")
         host = address[1:] if optional else address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        named = host
         if host == "*":
             host = "0.0.0.0"
         elif host in ("::*", "::"):
@@ -45,7 +46,7 @@ def bind_tcp(addresses: Sequence[str], port: int, backlog: int, log: Any) -> Lis
             for other in sockets:
                 other.close()
             log.warning(
-                "Warning: Could not create server TCP listening socket %s:%d: bind: %s" % (host, port, _reason(error))
+                "Warning: Could not create server TCP listening socket %s:%d: bind: %s" % (named, port, _reason(error))
             )
             raise BindFailure("Failed listening on port %d (tcp), aborting." % port) from error
     return sockets

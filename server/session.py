@@ -220,4 +220,6 @@ class Session:
         """Close at the end of this turn without sending what waits."""
         if not self.halted & DOOMED:
             self.halted |= DOOMED
+            self.out.clear()
+            self.out_bytes = 0
             self.server.doomed.append(self)

@@ -31,8 +31,8 @@ NO_PASSWORD_SET = (
     b"Are you sure your configuration is correct?"
 )
 HELLO_NEEDS_AUTH = (
-    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
-    b"option can be used to authenticate the client and select the RESP protocol version at the same time"
+    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
+    b"<pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 )
 NO_SUCH_PROTOCOL = b"NOPROTO unsupported protocol version"
 INT_MAX = 2**31 - 1

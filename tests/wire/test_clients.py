@@ -1,0 +1,280 @@
+"""CLIENT: looking at clients, closing them, silencing, pausing and unblocking them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.harness.wire import Closed, Timeout, encode
+
+FIELDS = (
+    "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp "
+    "obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+).split()
+SPECIAL = b"cannot contain spaces, newlines or special characters."
+
+
+def fields_of(line: bytes) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in line.decode().strip().split(" "))
+
+
+def number_of(wire) -> int:
+    return wire.ask("CLIENT", "ID")
+
+
+# Looking -------------------------------------------------------------------------------------------------------
+
+
+def test_client_info_has_redis_s_fields_in_redis_s_order(wire):
+    wire.command("SELECT", "3")
+    wire.command("CLIENT", "SETNAME", "me")
+    wire.command("CLIENT", "SETINFO", "LIB-NAME", "lib")
+    wire.command("CLIENT", "SETINFO", "lib-ver", "1.2")
+    line = wire.ask("CLIENT", "INFO")
+    fields = fields_of(line)
+    assert list(fields) == FIELDS
+    host, port = wire.socket.getsockname()
+    assert fields["addr"] == f"{host}:{port}"
+    assert fields["laddr"] == "%s:%d" % wire.socket.getpeername()
+    expected = {
+        "name": "me", "db": "3", "flags": "N", "sub": "0", "multi": "-1", "qbuf": "26", "argv-mem": "10", "obl": "0",
+        "omem": "0", "events": "r", "cmd": "client|info", "user": "default", "redir": "-1", "resp": "2",
+        "lib-name": "lib", "lib-ver": "1.2", "age": "0", "idle": "0",
+    }  # fmt: skip
+    assert {name: fields[name] for name in expected} == expected
+    assert int(fields["fd"]) > 2 and int(fields["tot-mem"]) > 0
+
+
+def test_client_list_is_verbatim_text_in_resp3(wire3):
+    kind, content = wire3.command("CLIENT", "LIST")
+    assert kind == b"=" and content.startswith(b"txt:id=") and content.endswith(b"\n")
+
+
+def test_client_list_tells_what_others_are_doing(server, wire):
+    with server.wire() as waiting, server.wire() as queueing, server.wire() as listening:
+        numbers = [number_of(other) for other in (waiting, queueing, listening)]
+        waiting.send(encode("BLPOP", "nothing", "0"))
+        for words in (["WATCH", "a", "b"], ["MULTI"], ["SET", "k", "123456"]):
+            queueing.command(*words)
+        listening.command("SUBSCRIBE", "c")
+        listening.command("PSUBSCRIBE", "p*")
+        while b"flags=b" not in wire.ask("CLIENT", "LIST", "ID", numbers[0]):
+            pass
+        lines = wire.ask("CLIENT", "LIST", "ID", *numbers).splitlines()
+        first, second, third = map(fields_of, lines)
+        assert (first["flags"], first["cmd"]) == ("b", "blpop")
+        assert (second["flags"], second["multi"], second["watch"]) == ("x", "1", "2")
+        assert int(second["multi-mem"]) >= len("SETk123456")
+        assert (third["flags"], third["sub"], third["psub"]) == ("P", "1", "1")
+        assert fields_of(wire.ask("CLIENT", "LIST", "TYPE", "pubsub"))["id"] == str(numbers[2])
+
+
+def test_idle_seconds_count_from_the_last_command_however_long_the_server_slept(start_server):
+    server = start_server()
+    with server.wire() as early, server.wire() as late:
+        number_of(early)
+        number = number_of(late)
+        late.expect_silence(1.1)
+        late.command("PING")
+        lines = {fields["id"]: fields for fields in map(fields_of, early.ask("CLIENT", "LIST").splitlines())}
+        assert lines[str(number)]["idle"] == "0"
+        assert int(lines[str(number)]["age"]) >= 1
+
+
+@pytest.mark.parametrize(
+    "words, answer",
+    [
+        (["SETNAME", "a b"], b"-ERR Client names " + SPECIAL),
+        (["SETNAME", "a\n"], b"-ERR Client names " + SPECIAL),
+        (["SETNAME", "\x7f"], b"-ERR Client names " + SPECIAL),
+        (["SETINFO", "Lib-Name", "a b"], b"-ERR Lib-Name " + SPECIAL),
+        (["SETINFO", "junk", "x"], b"-ERR Unrecognized option 'junk'"),
+        (["LIST", "ID", "x"], b"-ERR Invalid client ID"),
+        (["LIST", "ID"], b"-ERR syntax error"),
+        (["LIST", "TYPE", "junk"], b"-ERR Unknown client type 'junk'"),
+        (["LIST", "TYPE", "normal", "more"], b"-ERR syntax error"),
+        (["REPLY", "junk"], b"-ERR syntax error"),
+        (["NO-EVICT", "junk"], b"-ERR syntax error"),
+        (["NO-TOUCH", "junk"], b"-ERR syntax error"),
+        (["PAUSE", "x"], b"-ERR timeout is not an integer or out of range"),
+        (["PAUSE", "-1"], b"-ERR timeout is negative"),
+        (["PAUSE", "1", "junk"], b"-ERR CLIENT PAUSE mode must be WRITE or ALL"),
+        (["UNBLOCK", "x"], b"-ERR value is not an integer or out of range"),
+        (["UNBLOCK", "1", "junk"], b"-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        (["KILL", "1.2.3.4:5"], b"-ERR No such client"),
+        (["KILL", "ID", "0"], b"-ERR client-id should be greater than 0"),
+        (["KILL", "TYPE", "junk"], b"-ERR Unknown client type 'junk'"),
+        (["KILL", "USER", "nobody"], b"-ERR No such user 'nobody'"),
+        (["KILL", "SKIPME", "junk"], b"-ERR syntax error"),
+        (["KILL", "MAXAGE", "x"], b"-ERR maxage is not an integer or out of range"),
+        (["KILL", "MAXAGE", "0"], b"-ERR maxage should be greater than 0"),
+        (["KILL", "ID", "1", "TYPE"], b"-ERR syntax error"),
+        (["KILL", "JUNK", "1"], b"-ERR syntax error"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_client_refuses_in_redis_s_words(wire, words, answer):
+    assert wire.ask("CLIENT", *words) == answer
+
+
+def test_tracking_reports_of_a_client_that_is_not_tracked(wire, wire3):
+    assert wire.ask("CLIENT", "GETREDIR") == -1
+    assert wire.ask("CLIENT", "TRACKINGINFO") == [b"flags", [b"off"], b"redirect", -1, b"prefixes", []]
+    assert wire3.command("CLIENT", "TRACKINGINFO")[0] == b"%"
+
+
+# Closing -------------------------------------------------------------------------------------------------------
+
+
+def is_closed(wire) -> bool:
+    try:
+        wire.ask("PING")
+    except Closed:
+        return True
+    return False
+
+
+def test_kill_by_address_closes_that_one(server, wire):
+    with server.wire() as victim, server.wire() as bystander:
+        address = "%s:%d" % victim.socket.getsockname()
+        assert wire.ask("CLIENT", "KILL", address) == b"OK"
+        assert is_closed(victim)
+        assert not is_closed(bystander)
+        assert wire.ask("CLIENT", "KILL", address) == b"-ERR No such client"
+
+
+def test_kill_filters_must_all_hold(server, wire):
+    with server.wire() as first, server.wire() as second:
+        number = number_of(first)
+        address = "%s:%d" % second.socket.getsockname()
+        assert wire.ask("CLIENT", "KILL", "ID", number, "ADDR", address) == 0
+        assert wire.ask("CLIENT", "KILL", "ID", number, "TYPE", "pubsub") == 0
+        assert wire.ask("CLIENT", "KILL", "ID", number, "MAXAGE", "1000") == 0
+        assert wire.ask("CLIENT", "KILL", "ID", number, "USER", "default", "TYPE", "normal") == 1
+        assert is_closed(first) and not is_closed(second)
+
+
+def test_kill_spares_the_caller_unless_told_otherwise_and_answers_it_first(start_server):
+    server = start_server()
+    with server.wire() as caller, server.wire() as other:
+        number_of(other)
+        laddr = "127.0.0.1:%d" % server.port
+        assert caller.ask("CLIENT", "KILL", "LADDR", laddr) == 1
+        assert is_closed(other)
+        caller.send(encode("CLIENT", "KILL", "LADDR", laddr, "SKIPME", "no") + encode("SET", "after", "1"))
+        assert caller.read_until_closed() == b":1\r\n"
+    with server.wire() as late:
+        assert late.ask("EXISTS", "after") == 0
+
+
+def test_a_client_killed_with_commands_waiting_runs_none_of_them(server, wire):
+    """It is held in mid-batch by a pause; killed meanwhile, the rest of its batch is dropped."""
+    with server.wire() as victim:
+        number = number_of(victim)
+        wire.command("CLIENT", "PAUSE", "10000", "WRITE")
+        victim.send(encode("PING") + encode("SET", "k", "1") + encode("SET", "k", "2"))
+        assert victim.read_raw() == b"+PONG\r\n"
+        assert wire.ask("CLIENT", "KILL", "ID", number) == 1
+        assert victim.read_until_closed() == b""
+        assert wire.ask("CLIENT", "UNPAUSE") == b"OK"
+        assert wire.ask("EXISTS", "k") == 0
+
+
+def test_a_killed_waiter_takes_nothing_from_its_list(server, wire):
+    with server.wire() as waiting:
+        number = number_of(waiting)
+        waiting.send(encode("BLPOP", "queue", "0"))
+        while b"flags=b" not in wire.ask("CLIENT", "LIST", "ID", number):
+            pass
+        name = b"%d" % number
+        replies = wire.pipeline(
+            [[b"CLIENT", b"KILL", b"ID", name], [b"RPUSH", b"queue", b"x"], [b"CLIENT", b"LIST", b"ID", name]]
+        )
+        assert replies == [b":1\r\n", b":1\r\n", b"$0\r\n\r\n"]
+        assert wire.ask("LLEN", "queue") == 1
+
+
+def test_redis_py_reads_the_list_and_kills_by_number(server, client):
+    with server.wire() as victim:
+        number = number_of(victim)
+        ids = [entry["id"] for entry in client.client_list()]
+        assert str(number) in ids
+        assert client.client_kill_filter(_id=str(number)) == 1
+        assert is_closed(victim)
+
+
+# Silence -------------------------------------------------------------------------------------------------------
+
+
+def test_reply_off_silences_results_and_errors_until_on(wire):
+    commands = ["CLIENT REPLY OFF", "SET k 1", "NOSUCH", "GET", "LLEN k", "CLIENT REPLY ON", "GET k"]
+    wire.send(b"".join([encode(*command.split()) for command in commands]))
+    assert wire.read_many_raw(2) == [b"+OK\r\n", b"$1\r\n1\r\n"]
+
+
+@pytest.mark.parametrize("silenced", [["PING"], ["NOSUCH"], ["GET"], ["LLEN", "text"]], ids=" ".join)
+def test_reply_skip_silences_exactly_one_command_whatever_becomes_of_it(wire, silenced):
+    wire.command("SET", "text", "1")
+    wire.send(encode("CLIENT", "REPLY", "SKIP") + encode(*silenced) + encode("ECHO", "heard"))
+    assert wire.read_raw() == b"$5\r\nheard\r\n"
+
+
+# Pausing and unblocking ----------------------------------------------------------------------------------------
+
+
+def test_a_pause_of_writes_holds_writes_and_lets_reads_pass(server, wire):
+    with server.wire() as writer:
+        assert wire.ask("CLIENT", "PAUSE", "100000", "WRITE") == b"OK"
+        writer.send(encode("SET", "k", "1") + encode("GET", "k"))
+        writer.expect_silence()
+        assert wire.ask("GET", "k") is None
+        assert wire.ask("CLIENT", "UNPAUSE") == b"OK"
+        assert writer.read_many_raw(2) == [b"+OK\r\n", b"$1\r\n1\r\n"]
+
+
+def test_a_pause_of_everything_ends_when_its_time_is_up(server, wire):
+    started = time.monotonic()
+    assert wire.ask("CLIENT", "PAUSE", "300") == b"OK"
+    assert wire.ask("PING") == b"PONG"
+    assert time.monotonic() - started > 0.25
+    started = time.monotonic()
+    assert wire.ask("CLIENT", "PAUSE", "0") == b"OK"
+    assert wire.ask("PING") == b"PONG"
+    assert time.monotonic() - started < 0.25
+
+
+def test_nothing_expires_in_a_pause_though_no_lapsed_key_is_seen(server, wire):
+    wire.command("SET", "k", "1", "PX", "60")
+    wire.command("CLIENT", "PAUSE", "100000", "WRITE")
+    wire.expect_silence(0.15)
+    assert wire.ask("GET", "k") is None
+    assert wire.ask("DBSIZE") == 1
+    wire.command("CLIENT", "UNPAUSE")
+    assert wire.ask("GET", "k") is None
+    assert wire.ask("DBSIZE") == 0
+
+
+def test_a_waiter_is_unblocked_as_by_its_timeout_or_with_an_error(server, wire):
+    with server.wire() as waiting:
+        number = number_of(waiting)
+        assert wire.ask("CLIENT", "UNBLOCK", number) == 0
+        unblocked = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
+        for reason, answer in ((["TIMEOUT"], b"*-1\r\n"), (["ERROR"], unblocked)):
+            waiting.send(encode("BLPOP", "nothing", "0"))
+            while wire.ask("CLIENT", "UNBLOCK", number, *reason) == 0:
+                pass
+            assert waiting.read_raw() == answer
+        with pytest.raises(Timeout):
+            waiting.read_raw(0.02)
+
+
+def test_no_touch_leaves_the_access_time_as_it_was(server, wire):
+    with server.wire() as quiet:
+        quiet.command("CLIENT", "NO-TOUCH", "ON")
+        wire.command("SET", "k", "1")
+        wire.expect_silence(1.2)
+        assert quiet.ask("GET", "k") == b"1"
+        assert wire.ask("OBJECT", "IDLETIME", "k") >= 1
+        assert wire.ask("GET", "k") == b"1"
+        assert wire.ask("OBJECT", "IDLETIME", "k") == 0
