@@ -27,8 +27,10 @@ TRACKING = 1 << 14  # keys it reads are remembered
 NO_TOUCH = 1 << 15  # its reads leave no access stamps
 IS_REPLICA = 1 << 16  # the link to a replica
 IS_MASTER = 1 << 17  # the link to the master: nothing refuses it
+CACHING = 1 << 18  # CLIENT CACHING was said: about the next command
 
-EVERY_COMMAND = MONITORED | RESTRICTED | IN_MULTI | SUBSCRIBED | PAUSED_ALL | MEMORY_LIMITED | IS_REPLICA | NO_TOUCH
+EVERY_COMMAND = MONITORED | RESTRICTED | IN_MULTI | SUBSCRIBED | PAUSED_ALL | MEMORY_LIMITED
+EVERY_COMMAND |= IS_REPLICA | NO_TOUCH | CACHING
 
 
 def trips_of(flags: int) -> int:

@@ -16,21 +16,27 @@ from server.blocking import Blocking
 from server.clients import Clients
 from server.commands import all_groups
 from server.connection import Connection
+from server.crash import CrashReports
 from server.dispatch import Dispatcher
+from server.greeting import greet, set_title, warn_of_system
 from server.info import Info
+from server.latency import Latency
 from server.lifecycle import Lifecycle
 from server.limits import Limits
 from server.listeners import BindFailure
 from server.listening import Listening
 from server.log import ROLE_MASTER, ROLE_REPLICA
+from server.monitoring import Monitoring
 from server.notifications import Notifications
 from server.pubsub import PubSub
 from server.reactor import Reactor
 from server.reception import Reception
 from server.registry import Registry
 from server.services import Services
+from server.slowlog import SlowLog
 from server.stats import Stats
 from server.timers import TimerQueue
+from server.tracking import TrackingTable
 from server.transactions import Watching
 from server.version import REDIS_VERSION, VERSION
 from storage.keyspace import Keyspace
@@ -62,11 +68,23 @@ class Application:
         services.pubsub = PubSub()
         services.watching = Watching(services)
         services.notifications = Notifications(services, services.pubsub)
-        services.clients.on_forget += [services.watching.forget, services.pubsub.forget]
+        services.tracking = TrackingTable(services)
+        services.monitoring = Monitoring(services)
+        services.slowlog = SlowLog(services)
+        services.latency = Latency(services)
+        services.dispatch.gate.note_tracked = services.tracking.note_read
+        services.dispatch.gate.feed_monitors = services.monitoring.feed
+        services.clients.on_forget += [
+            services.watching.forget,
+            services.pubsub.forget,
+            services.tracking.forget,
+            services.monitoring.forget,
+        ]
         config.on_change("notify-keyspace-events", services.notifications.follow)
         self.reactor = Reactor(services)
         self.reactor.connection_class = Connection
         self.reactor.on_close = self.forget
+        self.reactor.before_sleep.append(services.tracking.broadcast)
         self.listening = Listening(services, self.reactor, Reception(services, self.reactor).accept)
         services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
@@ -110,8 +128,11 @@ class Application:
             self.close()
             return 1
         services.lifecycle.catch_signals(self.reactor.watch)
+        CrashReports(config)
         self.write_pid_file()
-        log.notice("Running mode=standalone, port=%d." % config.port)
+        set_title(config)
+        greet(config, log)
+        warn_of_system(config, log)
         log.notice("Server initialized")
         log.notice("rediselect %s is ready" % VERSION)
         for kind in self.listening.kinds():

@@ -14,6 +14,7 @@ from __future__ import annotations
 from time import monotonic
 
 from protocol.reply import Block
+from server.admission import MONITORED
 from server.session import BLOCKED, DOOMED
 from storage.errors import UNBLOCKED
 from storage.events import FLUSHED, SWAPPED
@@ -98,6 +99,9 @@ class Blocking:
         if self.waiters.get(waiter.session) is waiter:
             self.release(waiter)
             waiter.session.emit(waiter.block.on_timeout)
+            dispatch = self.services.dispatch
+            if dispatch.slow_floor_ns < 0:  # every command is logged: now this one has ended
+                dispatch.observe_slow(waiter.session, waiter.spec, waiter.argv, 0)
 
     def unblock(self, session: Session, with_error: bool) -> bool:
         """CLIENT UNBLOCK: as if its time were up, or with an error. False if it does not wait for keys."""
@@ -159,7 +163,12 @@ class Blocking:
                     return  # the key is used up: nobody behind can be served either
                 continue
             session = waiter.session
+            # Pushes to itself follow its reply; monitors saw the command when it came.
+            current, dispatch.current = dispatch.current, session
+            monitored, dispatch.mode = dispatch.mode & MONITORED, dispatch.mode & ~MONITORED
             reply = dispatch.call(session, waiter.spec, waiter.argv)
+            dispatch.current = current
+            dispatch.mode |= monitored
             if reply.__class__ is Block:
                 continue
             self.release(waiter)

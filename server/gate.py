@@ -110,10 +110,6 @@ class Gate:
                 raise CommandError(b"ERR Command not allowed inside a transaction")
             session.transaction.queue(spec, argv)
             return QUEUED
-        if mode & when.MONITORED and self.feed_monitors is not None and not spec.flags & declared.SKIP_MONITOR:
-            self.feed_monitors(session, argv)
-        if mode & when.TRACKING and self.note_tracked is not None:
-            self.note_tracked(session, spec, argv)
         if mode & when.NO_TOUCH and spec.name != b"touch":
             return self.run_untouched(session, spec, argv)
         return None
@@ -125,11 +121,26 @@ class Gate:
                 self.check_permission(session, spec, argv)
             except CommandError as error:
                 return ErrorReply(error.text)
-        if self.dispatch.mode & when.MONITORED and self.feed_monitors is not None:
-            self.feed_monitors(session, argv)
-        if session.mode & when.TRACKING and spec.flags & declared.READONLY and self.note_tracked is not None:
-            self.note_tracked(session, spec, argv)
         return None
+
+    def tell(self, reader: Session, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> None:
+        """A command has run: show it to monitors, remember the keys that `reader` (whose request it serves) read."""
+        if self.dispatch.mode & when.MONITORED and self.feed_monitors is not None:
+            if not spec.flags & (declared.SKIP_MONITOR | declared.ADMIN):
+                self.feed_monitors(session, argv)
+        if reader.mode & when.TRACKING and self.note_tracked is not None and spec.flags & declared.READONLY:
+            self.note_tracked(reader, spec, argv)
+
+    def after(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> None:
+        """`tell` of a client's own command, at whose end CLIENT CACHING ends too."""
+        self.tell(session, session, spec, argv)
+        if session.mode & when.CACHING:
+            self.end_caching(session, spec)
+
+    def end_caching(self, session: Session, spec: CommandSpec) -> None:
+        """CLIENT CACHING is about the next command, or about the transaction that it begins."""
+        if not session.mode & when.IN_MULTI and (spec.parent is None or spec.parent.name != b"client"):
+            session.mode &= ~when.CACHING
 
     def run_untouched(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
         """Run a command and put back the access stamps of its keys."""
@@ -139,6 +150,8 @@ class Gate:
         for key, stamp in before:
             if stamp is not None and key in access:
                 access[key] = stamp
+        if session.mode & when.CACHING:
+            self.end_caching(session, spec)
         return reply
 
 

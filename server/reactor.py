@@ -139,7 +139,10 @@ class Reactor:
                 self.timers.run_due(now_s)
                 services.dispatch.after_unit()
         keyspace = services.keyspace
-        self.has_more_to_do = not keyspace.expire_due(EXPIRY_BUDGET_NS)
+        if services.latency.threshold_ms:
+            self.has_more_to_do = not services.latency.timed(b"expire-cycle", keyspace.expire_due, EXPIRY_BUDGET_NS)
+        else:
+            self.has_more_to_do = not keyspace.expire_due(EXPIRY_BUDGET_NS)
         if keyspace.changes:
             services.dispatch.settle_alone()
         if keyspace.graveyard.waiting and not keyspace.graveyard.drain(EXPIRY_BUDGET_NS):

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from server.clients import Clients
     from server.dispatch import Dispatcher
     from server.info import Info
+    from server.latency import Latency
+    from server.monitoring import Monitoring
     from server.notifications import Notifications
     from server.pubsub import PubSub
     from server.registry import Registry
     from server.session import Session
+    from server.slowlog import SlowLog
     from server.stats import Stats
+    from server.tracking import TrackingTable
     from server.transactions import Watching
     from storage.keyspace import Keyspace
 
@@ -37,6 +41,10 @@ class Services:
         self.pubsub: PubSub
         self.notifications: Notifications
         self.watching: Watching
+        self.tracking: TrackingTable
+        self.monitoring: Monitoring
+        self.slowlog: SlowLog
+        self.latency: Latency
         self.config: Any
         self.accounts: Any
         self.log: Any

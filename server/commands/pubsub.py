@@ -145,7 +145,7 @@ def spublish(ctx: Session, argv: Argv) -> int:
 pubsub.container(
     "PUBSUB",
     since="2.8.0",
-    summary="TODO one line of our own words",
+    summary="A container of the commands that tell who listens to what.",
     help_since="6.2.0",
 )
 
