@@ -30,8 +30,9 @@ def main(arguments: list[str]) -> int:
     log = Log(config.loglevel, config.logfile)
     log.follow(config)
     from server.app import Application
+    from server.crash import watched
 
-    return Application(config, log).serve()
+    return watched(Application(config, log).serve)
 
 
 if __name__ == "__main__":

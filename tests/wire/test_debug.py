@@ -1,0 +1,209 @@
+"""DEBUG: who may use it, what it answers, and how a process ends that it makes crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.harness.wire import Closed, plain
+
+pytestmark = pytest.mark.wire
+
+NOT_ALLOWED = (
+    b'-ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a '
+    b"local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+)
+PROTOCOL = {
+    "string": (b"$11\r\nHello World\r\n", b"$11\r\nHello World\r\n"),
+    "integer": (b":12345\r\n", b":12345\r\n"),
+    "double": (b"$5\r\n3.141\r\n", b",3.141\r\n"),
+    "bignum": (
+        b"$37\r\n1234567999999999999999999999999999999\r\n",
+        b"(1234567999999999999999999999999999999\r\n",
+    ),
+    "null": (b"$-1\r\n", b"_\r\n"),
+    "array": (b"*3\r\n:0\r\n:1\r\n:2\r\n", b"*3\r\n:0\r\n:1\r\n:2\r\n"),
+    "set": (b"*3\r\n:0\r\n:1\r\n:2\r\n", b"~3\r\n:0\r\n:1\r\n:2\r\n"),
+    "map": (b"*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n", b"%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n"),
+    "verbatim": (b"$25\r\nThis is a verbatim\nstring\r\n", b"=29\r\ntxt:This is a verbatim\nstring\r\n"),
+    "true": (b":1\r\n", b"#t\r\n"),
+    "false": (b":0\r\n", b"#f\r\n"),
+    "attrib": (
+        b"$39\r\nSome real reply following the attribute\r\n",
+        b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n"
+        b"$39\r\nSome real reply following the attribute\r\n",
+    ),
+    "push": (
+        b"-ERR RESP2 is not supported by this command\r\n",
+        b"$40\r\nSome real reply following the push reply\r\n>2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n",
+    ),
+}
+
+
+def ask(wire, *command):
+    return plain(wire.command(*command))
+
+
+def test_debug_is_refused_unless_it_is_enabled(start_server):
+    server = start_server("--save", "")
+    with server.wire() as wire:
+        assert ask(wire, "DEBUG", "DIGEST") == NOT_ALLOWED
+        assert ask(wire, "DEBUG", "SEGFAULT") == NOT_ALLOWED
+
+
+def test_debug_enabled_for_local_clients_serves_loopback(start_server):
+    server = start_server("--save", "", "--enable-debug-command", "local")
+    with server.wire() as wire:
+        assert ask(wire, "DEBUG", "DIGEST") == b"0" * 40
+
+
+@pytest.mark.parametrize("words", [("NONSENSE",), ("SLEEP",), ("SLEEP", "1", "2"), ("OBJECT",), ("DIGEST", "x")])
+def test_an_unknown_subcommand_and_a_wrong_number_of_arguments_read_alike(wire, words):
+    text = b"-ERR unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % words[0].encode()
+    assert ask(wire, "DEBUG", *words) == text
+
+
+@pytest.mark.parametrize("kind", PROTOCOL)
+def test_protocol_shows_each_type_in_both_versions(server, kind):
+    for version, expected in zip((2, 3), PROTOCOL[kind]):
+        with server.wire(protocol=version) as wire:
+            wire.send(b"DEBUG PROTOCOL %b\r\nPING\r\n" % kind.encode())
+            received = b""
+            while not received.endswith(b"+PONG\r\n"):
+                received += wire.read_raw()
+            assert received == expected + b"+PONG\r\n"
+
+
+def test_sleep_stops_the_server(wire):
+    start = time.monotonic()
+    assert ask(wire, "DEBUG", "SLEEP", "0.2") == b"OK"
+    assert time.monotonic() - start >= 0.2
+
+
+def test_without_active_expiry_keys_go_only_when_somebody_looks(server, wire):
+    ask(wire, "DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    try:
+        ask(wire, "SET", "brief", "value", "PX", 1)
+        ask(wire, "DEBUG", "SLEEP", "0.02")
+        assert ask(wire, "DBSIZE") == 1
+        assert ask(wire, "GET", "brief") is None
+        assert ask(wire, "DBSIZE") == 0
+    finally:
+        assert ask(wire, "DEBUG", "SET-ACTIVE-EXPIRE", "1") == b"OK"
+
+
+def test_an_error_is_answered_and_counted_as_given(wire):
+    wire.command("CONFIG", "RESETSTAT")
+    assert ask(wire, "DEBUG", "ERROR", "MYCODE with text") == b"-MYCODE with text"
+    assert b"errorstat_MYCODE:count=1" in ask(wire, "INFO", "errorstats")
+
+
+def test_a_message_reaches_the_log(server, wire):
+    assert ask(wire, "DEBUG", "LOG", "find me") == b"OK"
+    server.wait_for_log("DEBUG LOG: find me")
+
+
+def test_object_tells_encoding_and_age_of_a_value(wire):
+    ask(wire, "SET", "key", "bar")
+    text = ask(wire, "DEBUG", "OBJECT", "key")
+    assert text.startswith(b"Value at:0x")
+    assert b" refcount:1 encoding:embstr serializedlength:4 " in text
+    assert b" lru_seconds_idle:0" in text
+    assert ask(wire, "DEBUG", "OBJECT", "nothing") == b"-ERR no such key"
+
+
+def test_changing_the_replication_id_shows_in_info(wire):
+    before = ask(wire, "INFO", "replication")
+    assert ask(wire, "DEBUG", "CHANGE-REPL-ID") == b"OK"
+    assert ask(wire, "INFO", "replication") != before
+
+
+def test_populate_creates_keys_that_are_not_there(wire):
+    ask(wire, "SET", "p:1", "mine")
+    assert ask(wire, "DEBUG", "POPULATE", "3", "p", "10") == b"OK"
+    assert ask(wire, "MGET", "p:0", "p:1", "p:2") == [b"value:0\0\0\0", b"mine", b"value:2\0\0\0"]
+    assert ask(wire, "DEBUG", "POPULATE", "-1") == b"-ERR value is out of range, must be positive"
+
+
+def test_tables_are_described_where_there_are_any(wire):
+    ask(wire, "SET", "key", "value")
+    assert b"[Dictionary HT]\nHash table 0 stats" in ask(wire, "DEBUG", "HTSTATS", "0")
+    assert ask(wire, "DEBUG", "HTSTATS", "99") == b"-ERR Out of range database"
+    refusal = b"-ERR The value stored at the specified key is not represented using an hash table"
+    assert ask(wire, "DEBUG", "HTSTATS-KEY", "key") == refusal
+
+
+def test_the_digest_knows_values_and_not_how_they_came_about(wire):
+    ask(wire, "SADD", "s", "a", "b")
+    ask(wire, "RPUSH", "l", "x", "y")
+    first = ask(wire, "DEBUG", "DIGEST")
+    ask(wire, "FLUSHALL")
+    assert ask(wire, "DEBUG", "DIGEST") == b"0" * 40
+    ask(wire, "RPUSH", "l", "y")
+    ask(wire, "LPUSH", "l", "x")
+    ask(wire, "SADD", "s", "b", "a")
+    assert ask(wire, "DEBUG", "DIGEST") == first
+    ask(wire, "EXPIRE", "s", 100)
+    assert ask(wire, "DEBUG", "DIGEST") != first
+
+
+def test_the_digest_of_a_value_is_redis_s(wire):
+    ask(wire, "SET", "foo", "bar")
+    assert ask(wire, "DEBUG", "DIGEST-VALUE", "foo", "nothing") == [
+        b"68467c70ae30376e7ce005bcc8827f5ba7fd67dc",
+        b"0" * 40,
+    ]
+
+
+# Crashes -----------------------------------------------------------------------------------------------------------
+
+pytest_posix = pytest.mark.skipif(os.name == "nt", reason="no such signals there")
+
+
+@pytest_posix
+def test_a_segmentation_fault_leaves_a_stack_trace_in_the_log(start_server):
+    server = start_server("--save", "", "--enable-debug-command", "yes")
+    with server.wire() as wire, pytest.raises(Closed):
+        wire.command("DEBUG", "SEGFAULT")
+    assert server.wait() == -signal.SIGSEGV
+    log = server.log()
+    assert "crashed by signal" in log
+    assert "in debug_segfault" in log
+
+
+@pytest_posix
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+def test_a_fatal_signal_is_reported_even_inside_a_long_command(start_server, tmp_path, number):
+    path = tmp_path / "server.log"
+    server = start_server("--save", "", "--enable-debug-command", "yes", "--logfile", path)
+    with server.wire() as wire:
+        wire.send(b"DEBUG SLEEP 30\r\n")
+        with server.wire(timeout_s=0.3) as other, pytest.raises(TimeoutError):
+            other.command("PING")
+        server.signal(number)
+        assert server.wait() == -number
+    log = path.read_text()
+    assert "crashed by signal" in log
+    assert "in debug_sleep" in log
+
+
+@pytest_posix
+def test_a_panic_is_logged_with_the_stack_and_ends_the_process(start_server):
+    server = start_server("--save", "", "--enable-debug-command", "yes")
+    with server.wire() as wire, pytest.raises(Closed):
+        wire.command("DEBUG", "PANIC")
+    assert server.wait() == -signal.SIGABRT
+    assert "Guru Meditation" in server.log()
+    assert "debug_panic" in server.log()
+
+
+@pytest_posix
+def test_without_a_crash_log_the_process_just_dies(start_server):
+    server = start_server("--save", "", "--enable-debug-command", "yes", "--crash-log-enabled", "no")
+    with server.wire() as wire, pytest.raises(Closed):
+        wire.command("DEBUG", "SEGFAULT")
+    assert server.wait() == -signal.SIGSEGV
+    assert "crashed by signal" not in server.log()
