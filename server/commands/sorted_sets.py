@@ -82,7 +82,7 @@ def add_entries(ctx: Session, argv: Argv, increments: bool = False) -> Any:
     if value is None:
         if wanted.exists is True:
             return None if wanted.increments else 0
-        value = SortedSet.create(len(wanted.scores), max(map(len, wanted.members)), limits)
+        value = SortedSet.create(len(wanted.scores), len(wanted.members[0]), limits)
         db.put(key, value)
     elif len(wanted.scores) > limits.zset_max_listpack_entries:
         value.encoding = SKIPLIST  # as in Redis, the number of arguments decides beforehand

@@ -153,10 +153,7 @@ class SortedSet(Table):
         old = self.get(member)
         if old is None:
             if self.encoding is LISTPACK:
-                if (
-                    len(self) >= limits.zset_max_listpack_entries
-                    or len(member) > limits.zset_max_listpack_value
-                ):
+                if len(self) >= limits.zset_max_listpack_entries or len(member) > limits.zset_max_listpack_value:
                     self.encoding = SKIPLIST
                 else:
                     score += 0.0  # see `build`
@@ -213,7 +210,7 @@ class SortedSet(Table):
         if not self:
             return 0, 0
         if isinstance(bounds, LexRange):
-            if self.encoding is LISTPACK and self._scores[0][0] != self._last_scores[-1]:
+            if self.is_walked():
                 return bounds.walk(self.columns(0, len(self))[0], reverse)
             start = self._lex_position(chunks, bounds.low_side, bounds.low, bounds.low_excluded)
             stop = self._lex_position(chunks, bounds.high_side, bounds.high, not bounds.high_excluded)
@@ -221,6 +218,10 @@ class SortedSet(Table):
             start = self._score_position(bounds.low, bounds.low_excluded)
             stop = self._score_position(bounds.high, not bounds.high_excluded)
         return start, max(start, stop)
+
+    def is_walked(self) -> bool:
+        """Whether Redis looks at names one by one here: a small set of different scores. Not of an empty set."""
+        return self.encoding is LISTPACK and bool(self._ordered()) and self._scores[0][0] != self._last_scores[-1]
 
     def count(self, bounds: Bounds) -> int:
         """How many entries are within bounds."""
@@ -263,11 +264,13 @@ class SortedSet(Table):
         """The (member, score) pairs of the ranks [start, stop), counted from the highest if `reverse`."""
         return list(zip(*self.columns(start, stop, reverse)))
 
-    def select(
-        self, bounds: Bounds, reverse: bool = False, offset: int = 0, count: int = -1
-    ) -> Columns:
+    def select(self, bounds: Bounds, reverse: bool = False, offset: int = 0, count: int = -1) -> Columns:
         """The members and scores within bounds, as two lists: `count` (negative: all) from `offset` on."""
-        start, stop = self.interval(bounds, reverse)
+        if offset > 0 and isinstance(bounds, LexRange) and self and self.is_walked():
+            start, stop = bounds.walk(self.columns(0, len(self))[0], reverse, offset)
+            offset = 0
+        else:
+            start, stop = self.interval(bounds, reverse)
         if offset < 0 or offset >= stop - start:
             return [], []
         if reverse:

@@ -1,4 +1,8 @@
-"""Sorted sets."""
+"""Sorted sets.
+
+Ranges of names ask zx, whose scores are all the same, and zw, which stays so small that it is searched from one end:
+in a large set of different scores the answer depends on the levels that a skip list drew.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +24,27 @@ TEMPLATES = templates("""
     0.2 ZRANK key member (junk|WITHSCORE junk)
     1.5 ZREM key member*
     1 ZCOUNT key scorebound scorebound
-    1 ZLEXCOUNT key lexbound lexbound
+    1.5 ZADD zx (0 member)*
+    0.5 ZADD zw (float (a|b|c|d|e|aa|10))*
+    0.3 ZREM (zx|zw) member
+    0.05 (DEL zx|SADD zx a)
+    1 ZLEXCOUNT (zx|zw) lexbound lexbound
     1.5 ZRANGE key index index [REV] [WITHSCORES]
     1.5 ZRANGE key scorebound scorebound BYSCORE [REV] [LIMIT index index] [WITHSCORES]
-    1 ZRANGE key lexbound lexbound BYLEX [REV] [LIMIT index index]
+    1 ZRANGE (zx|zw) lexbound lexbound BYLEX [REV] [LIMIT index index]
     0.3 ZRANGE key 0 -1 (LIMIT 0 1|BYLEX WITHSCORES|junk|BYSCORE LIMIT|BYSCORE BYLEX|LIMIT 0)
     1 ZRANGESTORE key key index index [REV]
     1 ZRANGESTORE key key scorebound scorebound BYSCORE [REV] [LIMIT index index]
-    0.5 ZRANGESTORE key key lexbound lexbound BYLEX [REV] [LIMIT index index]
+    0.5 ZRANGESTORE key (zx|zw) lexbound lexbound BYLEX [REV] [LIMIT index index]
     0.2 ZRANGESTORE key key 0 -1 (WITHSCORES|LIMIT 0 1|junk)
     1 ZREVRANGE key index index [WITHSCORES]
     1 ZRANGEBYSCORE key scorebound scorebound [WITHSCORES] [LIMIT index index]
     1 ZREVRANGEBYSCORE key scorebound scorebound [WITHSCORES] [LIMIT index index]
-    1 ZRANGEBYLEX key lexbound lexbound [LIMIT index index]
-    1 ZREVRANGEBYLEX key lexbound lexbound [LIMIT index index]
+    1 ZRANGEBYLEX (zx|zw) lexbound lexbound [LIMIT index index]
+    1 ZREVRANGEBYLEX (zx|zw) lexbound lexbound [LIMIT index index]
     0.5 ZREMRANGEBYRANK key index index
     0.5 ZREMRANGEBYSCORE key scorebound scorebound
-    0.5 ZREMRANGEBYLEX key lexbound lexbound
+    0.5 ZREMRANGEBYLEX (zx|zw) lexbound lexbound
     1 ZPOPMIN key [n]
     1 ZPOPMAX key [n]
     1 ZMPOP (1 key|2 key key) (MIN|MAX) [COUNT n]
