@@ -31,6 +31,11 @@ def first_in_order(entries: list[T], count: int, key: Callable[[T], float], desc
     """
     if count >= len(entries):
         return sorted(entries, key=key, reverse=descending)
+    return partly_in_order(entries, count, key, descending)
+
+
+def partly_in_order(entries: list[T], count: int, key: Callable[[T], float], descending: bool) -> list[T]:
+    """`first_in_order` whose equal keys stand where the partial quicksort leaves them, even if all are asked for."""
     ordered = sorted(entries, key=key, reverse=descending)[: count + 1]
     keys = [key(entry) for entry in ordered]
     if all(one != other for one, other in zip(keys, keys[1:])):
