@@ -54,6 +54,15 @@ def test_an_empty_request_is_no_request(wire, data):
     wire.expect_silence()
 
 
+def test_an_unknown_command_between_two_of_a_kind_leaves_both_as_they_are(wire):
+    wire.command("SET", "k", "v")
+    wire.send(encode("GET", "k") + encode("NOSUCH") + encode("GET") + encode("GET", "k"))
+    first, unknown, arity, last = wire.read_many_raw(4)
+    assert first == last == b"$1\r\nv\r\n"
+    assert unknown.startswith(b"-ERR unknown command 'NOSUCH'")
+    assert arity == b"-ERR wrong number of arguments for 'get' command\r\n"
+
+
 def test_what_follows_broken_input_is_never_run(server, wire):
     wire.send(b"*1\r\n:4\r\n" + encode("SET", "k", "v"))
     wire.read_until_closed()
