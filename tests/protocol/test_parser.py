@@ -1,0 +1,178 @@
+"""Requests arrive in any split; what comes out is the same, and so is the first error."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from protocol.parser import SPLIT_BYTES, RequestParser, split_run
+
+
+def encode(*arguments: bytes) -> bytes:
+    return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%b\r\n" % (len(a), a) for a in arguments)
+
+
+def take_all(parser: RequestParser) -> list[list[bytes]]:
+    vectors = []
+    while True:
+        taken = parser.take()
+        if not taken:
+            return vectors
+        vectors += [list(vector) for vector in taken]
+
+
+def parse(data: bytes, **options) -> tuple[list[list[bytes]], bytes | None]:
+    parser = RequestParser(**options)
+    parser.feed(data)
+    return take_all(parser), parser.error
+
+
+def random_argument(rng: random.Random) -> bytes:
+    kind = rng.random()
+    if kind < 0.1:
+        return b"\r\n$3\r\nabc\r\n*1\r\n"
+    if kind < 0.13:
+        return bytes(rng.randrange(256) for _ in range(rng.randrange(3000)))
+    if kind < 0.14:
+        return b"x" * rng.randrange(3 * SPLIT_BYTES)
+    return b"v%d" % rng.randrange(10 ** rng.randrange(1, 9))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_split_of_a_pipeline_gives_the_same_vectors(seed):
+    rng = random.Random(seed)
+    commands: list[list[bytes]] = []
+    for _ in range(rng.randrange(1, 60)):
+        count = len(commands[-1]) if commands and rng.random() < 0.5 else rng.randrange(1, 6)
+        commands.append([random_argument(rng) for _ in range(count)])
+    data = b"".join(encode(*command) for command in commands)
+    largest = rng.choice((1, 7, 100, 65536)) if len(data) < 50_000 else 65536
+    parser = RequestParser()
+    vectors = []
+    position = 0
+    while position < len(data):
+        size = rng.randrange(1, largest + 1)
+        parser.feed(data[position : position + size])
+        position += size
+        vectors += take_all(parser)
+    assert parser.error is None
+    assert vectors == commands
+    assert parser.pending_bytes() == 0
+    assert not parser.has_input
+
+
+def test_a_run_of_one_shape_is_split_whole():
+    commands = [[b"SET", b"key:%d" % i, b"value"] for i in range(50)]
+    vectors, used = split_run(b"".join(encode(*command) for command in commands) + b"*3\r\n$3\r\nSE")
+    assert [list(vector) for vector in vectors] == commands
+    assert used == sum(len(encode(*command)) for command in commands)
+
+
+def test_a_value_that_looks_like_commands_is_data():
+    value = encode(b"FLUSHALL") + b"\r\n" + encode(b"QUIT")
+    assert parse(encode(b"SET", b"k", value) * 5) == ([[b"SET", b"k", value]] * 5, None)
+
+
+def test_a_length_that_lies_is_never_skipped():
+    # Split on CRLF this would read as SET k v and PING; by its lengths it is something else.
+    vectors, error = parse(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nv\r\n*1\r\n$4\r\nPING\r\n")
+    assert (vectors, error) == ([[b"SET", b"k", b"v\r"], [b"1"], [b"$4"], [b"PING"]], None)
+
+
+@pytest.mark.parametrize(
+    "data, error",
+    [
+        (b"*abc\r\n", b"invalid multibulk length"),
+        (b"*03\r\n", b"invalid multibulk length"),
+        (b"*2147483648\r\n", b"invalid multibulk length"),
+        (b"*1\r\nfoo\r\n", b"expected '$', got 'f'"),
+        (b"*1\r\n$03\r\n", b"invalid bulk length"),
+        (b"*1\r\n$+4\r\n", b"invalid bulk length"),
+        (b"*1\r\n$-1\r\n", b"invalid bulk length"),
+        (b"*1\r\n$536870913\r\n", b"invalid bulk length"),
+        (b"*" + b"1" * 70_000, b"too big mbulk count string"),
+        (b"*1\r\n$" + b"1" * 70_000, b"too big bulk count string"),
+        (b"a" * 70_000, b"too big inline request"),
+        (b'set "a\r\n', b"unbalanced quotes in request"),
+        (b'set "a"b\r\n', b"unbalanced quotes in request"),
+    ],
+)
+def test_bad_input_is_named_in_redis_words(data, error):
+    assert parse(data) == ([], error)
+
+
+def test_what_came_before_an_error_is_handed_out_first():
+    assert parse(encode(b"PING") * 4 + b"*1\r\n!") == ([[b"PING"]] * 4, None)
+    assert parse(encode(b"PING") * 4 + b"*1\r\n!3\r\n") == ([[b"PING"]] * 4, b"expected '$', got '!'")
+
+
+def test_empty_and_negative_counts_and_empty_lines_are_skipped():
+    assert parse(b"*0\r\n*-5\r\n\r\n\n" + encode(b"PING")) == ([[b"PING"]], None)
+
+
+def test_any_two_bytes_end_a_payload_and_any_byte_follows_a_headers_cr():
+    assert parse(b"*1\r\n$4\r\nPINGxx*1\rX$4\r\nPING\r\n") == ([[b"PING"], [b"PING"]], None)
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        (b"set a b\r\n", [b"set", b"a", b"b"]),
+        (b"  get\ta \n", [b"get", b"a"]),
+        (b'set "a b" \'c d\'\r\n', [b"set", b"a b", b"c d"]),
+        (b'echo "\\x41\\n\\t\\"\\q"\r\n', [b"echo", b'A\n\t"q']),
+        (b"echo 'it\\'s'\r\n", [b"echo", b"it's"]),
+        (b'echo ""\r\n', [b"echo", b""]),
+    ],
+)
+def test_inline_commands_have_redis_quoting(line, words):
+    assert parse(line) == ([words], None)
+
+
+def test_limits_are_smaller_before_authentication():
+    assert parse(b"*11\r\n", anonymous=True) == ([], b"unauthenticated multibulk length")
+    assert parse(b"*1\r\n$16385\r\n", anonymous=True) == ([], b"unauthenticated bulk length")
+    assert parse(encode(*[b"a"] * 10), anonymous=True) == ([[b"a"] * 10], None)
+
+
+def test_an_auth_in_the_packet_lifts_the_limits_for_what_follows():
+    parser = RequestParser(anonymous=True)
+    parser.feed(encode(b"AUTH", b"x") + encode(b"SET", b"k", b"v" * 20_000))
+    assert [list(vector) for vector in parser.take()] == [[b"AUTH", b"x"]]
+    parser.anonymous = False
+    assert take_all(parser) == [[b"SET", b"k", b"v" * 20_000]]
+
+
+def test_a_large_value_in_small_pieces_takes_linear_time():
+    def seconds(size: int) -> float:
+        parser = RequestParser()
+        parser.feed(b"*2\r\n$3\r\nSET\r\n$%d\r\n" % size)
+        piece = b"x" * 1024
+        start = time.process_time()
+        for _ in range(size // 1024):
+            parser.feed(piece)
+            assert parser.take() == []
+        parser.feed(b"\r\n")
+        assert len(parser.take()) == 1
+        return time.process_time() - start
+
+    seconds(1 << 20)
+    small = min(seconds(8 << 20) for _ in range(2))
+    assert seconds(64 << 20) < 8 * small * 3 + 0.05
+
+
+def test_a_declared_length_takes_no_memory_before_its_bytes_come():
+    parser = RequestParser()
+    parser.feed(b"*2\r\n$3\r\nSET\r\n$536870912\r\nabc")
+    assert parser.take() == []
+    assert parser.pending_bytes() < 1000
+
+
+def test_what_is_discarded_is_gone():
+    parser = RequestParser()
+    parser.feed(encode(b"PING") * 3 + b"*2\r\n$3\r\nGE")
+    parser.discard()
+    assert parser.take() == []
+    assert parser.pending_bytes() == 0
