@@ -274,11 +274,11 @@ def stats(info: Info) -> Fields:
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
     ):
         yield name, 0
+    yield "tracking_total_keys", services.tracking.total_keys
+    yield "tracking_total_items", services.tracking.total_items
+    yield "tracking_total_prefixes", services.tracking.total_prefixes
     yield "unexpected_error_replies", counted.unexpected_errors
     yield "total_error_replies", counted.error_replies
     yield "dump_payload_sanitizations", 0

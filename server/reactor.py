@@ -95,6 +95,7 @@ class Reactor:
             self.close_doomed()
         stats = self.services.stats
         stats.turns += 1
+        stats.reads += len(ready)
         stats.turns_ns += perf_counter_ns() - started_ns
 
     def read_all(self, events: Any) -> List[Connection]:
@@ -169,12 +170,16 @@ class Reactor:
 
     def write_all(self, ready: List[Connection]) -> None:
         """One write for each connection that has output."""
+        written = 0
         for connection in ready:
-            if connection.session.out and not connection.armed and not connection.flush():
-                self.arm(connection)
+            if connection.session.out and not connection.armed:
+                written += 1
+                if not connection.flush():
+                    self.arm(connection)
         unsent = self.services.unsent
         if unsent:
             self.services.unsent = []
+            written += len(unsent)
             now_ms = self.services.keyspace.clock.now_ms
             for session in unsent:
                 connection = session.connection
@@ -186,6 +191,7 @@ class Reactor:
                         self.disarm(connection)
                 elif not connection.armed:
                     self.arm(connection)
+        self.services.stats.writes += written
 
     def arm(self, connection: Connection) -> None:
         connection.armed = True

@@ -15,7 +15,7 @@ from time import sleep
 from protocol.reply import OK, Attribute, BigNumber, Map, Multi, Push, SetReply, Status, Verbatim
 from server.locality import guard
 from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group
-from storage import digest, sizes
+from storage import sizes
 from storage.errors import NOT_AN_INTEGER, CommandError
 from storage.globbing import compile_glob
 from storage.numeric import parse_int
@@ -267,10 +267,14 @@ def debug_htstats_key(ctx: Session, argv: Argv) -> Any:
 
 
 def debug_digest(ctx: Session, argv: Argv) -> Any:
+    from storage import digest  # here, since hashlib is slow to load
+
     return Status(digest.digest_databases(ctx.keyspace.databases))
 
 
 def debug_digest_value(ctx: Session, argv: Argv) -> Any:
+    from storage import digest
+
     return [Status(digest.digest_key(ctx.db, key)) for key in argv[2:]]
 
 

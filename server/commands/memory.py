@@ -26,6 +26,7 @@ server = Group("server")
 LITTLE_BYTES = 5 << 20  # a data set smaller than this has no memory problems worth a word
 PEAK_RATIO = 1.5
 RESIDENT_RATIO = 1.4
+RESIDENT_MARGIN = 64 << 20  # the interpreter itself is resident, too
 MUCH_PER_CLIENT = 200 << 10
 MUCH_PER_REPLICA = 10 << 20
 
@@ -146,7 +147,7 @@ def memory_doctor(ctx: Session, argv: Argv) -> Verbatim:
             "Peak: more than half as much again was in use at some time. What was freed is reused by new data, but "
             "may not go back to the system before a restart."
         )
-    if resident_bytes() > used * RESIDENT_RATIO:
+    if resident_bytes() > used * RESIDENT_RATIO + RESIDENT_MARGIN:
         findings.append(
             "Fragmentation: the process holds much more than its data need, because blocks of memory are only partly "
             "filled. It shrinks as data come and go; MEMORY PURGE collects what can be collected, a restart all."

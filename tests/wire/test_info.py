@@ -207,3 +207,23 @@ def test_the_process_names_itself(server):
 def test_the_banner_shows_the_process_id_where_it_is_wanted(start_server):
     server = start_server("--save", "", "--always-show-logo", "yes")
     assert f" PID: {server.pid}\n" in server.log()
+
+
+def test_reads_and_writes_are_counted(start_server):
+    server = start_server("--save", "")
+    with server.wire() as wire:
+        before = fields(wire, "stats")
+        for _ in range(10):
+            wire.command("PING")
+        after = fields(wire, "stats")
+    for name in ("total_reads_processed", "total_writes_processed"):
+        assert 11 <= int(after[name]) - int(before[name]) <= 13, name  # another client may be leaving
+
+
+def test_tracked_keys_are_counted(wire3):
+    wire3.command("CLIENT", "TRACKING", "ON")
+    wire3.command("GET", "key")
+    found = fields(wire3, "clients", "stats")
+    assert found["tracking_clients"] == "1"
+    assert found["tracking_total_keys"] == "1"
+    assert found["tracking_total_items"] == "1"
