@@ -10,6 +10,7 @@ and of `tracking`: `redirect` (a client id or 0), `is_broadcasting`, `is_broken`
 from __future__ import annotations
 
 from server import admission
+from server.client_names import c_text
 from server.session import BLOCKED, CLOSING, DOOMED
 
 TYPE_CHECKING = False
@@ -108,7 +109,7 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
         session.address,
         session.local_address,
         session.descriptor,
-        session.name,
+        c_text(session.name),
         max(0, now_ms - session.created_ms) // 1000,
         max(0, now_ms - session.used_ms) // 1000,
         flags_of(session),
@@ -130,6 +131,6 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
         session.user.name if session.user is not None else b"(superuser)",
         session.tracking.redirect if session.tracking is not None else -1,
         session.resp,
-        session.lib_name,
-        session.lib_ver,
+        c_text(session.lib_name),
+        c_text(session.lib_ver),
     )

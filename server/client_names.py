@@ -1,4 +1,7 @@
-"""What a client may call itself, or the library it uses: visible ASCII without spaces."""
+"""What a client may call itself, or the library it uses: visible ASCII without spaces.
+
+Redis reads these words as C text, which ends at a NUL byte; so does whatever is decided or printed by `c_text`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,12 @@ from storage.errors import CommandError
 VISIBLE = bytes(range(ord("!"), ord("~") + 1))
 
 
+def c_text(word: bytes) -> bytes:
+    """What C sees of a word."""
+    return word.partition(b"\0")[0]
+
+
 def check_name(name: bytes, what: bytes = b"Client names") -> None:
     """Refuse a text that would break the lines of CLIENT LIST. An empty one is fine: it takes the name away."""
-    if name.translate(None, VISIBLE):
-        raise CommandError(b"ERR %b cannot contain spaces, newlines or special characters." % what)
+    if c_text(name).translate(None, VISIBLE):
+        raise CommandError(b"ERR %b cannot contain spaces, newlines or special characters." % c_text(what))

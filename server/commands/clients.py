@@ -9,7 +9,7 @@ from __future__ import annotations
 from protocol.reply import NO_REPLY, OK, Map, SetReply, Verbatim
 from server import admission
 from server.client_description import describe
-from server.client_names import check_name
+from server.client_names import c_text, check_name
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from server.session import DOOMED, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT
 from storage.errors import (
@@ -44,15 +44,15 @@ connection.container(
 
 def kind_named(word: bytes) -> bytes:
     """The class of clients that TYPE names."""
-    kind = KINDS.get(word.lower())
+    kind = KINDS.get(c_text(word).lower())
     if kind is None:
-        raise CommandError(b"ERR Unknown client type '%b'" % word)
+        raise CommandError(b"ERR Unknown client type '%b'" % c_text(word))
     return kind
 
 
 def switch(word: bytes) -> bool:
     """ON or OFF."""
-    state = word.upper()
+    state = c_text(word).upper()
     if state not in (b"ON", b"OFF"):
         raise CommandError(SYNTAX_ERROR)
     return state == b"ON"
@@ -114,7 +114,7 @@ def client_info(ctx: Session, argv: Argv) -> Verbatim:
 def client_list(ctx: Session, argv: Argv) -> Verbatim:
     """Describe all connections, or those of a type or with certain numbers, one on each line."""
     clients = ctx.server.clients
-    option = argv[2].upper() if len(argv) > 2 else b""
+    option = c_text(argv[2]).upper() if len(argv) > 2 else b""
     if len(argv) == 2:
         chosen = list(clients)
     elif option == b"TYPE" and len(argv) == 4:
@@ -171,9 +171,9 @@ def client_getname(ctx: Session, argv: Argv) -> bytes | None:
 )
 def client_setinfo(ctx: Session, argv: Argv) -> Any:
     """Tell the name or the version of the library that the client uses."""
-    attribute = argv[2].upper()
+    attribute = c_text(argv[2]).upper()
     if attribute not in (b"LIB-NAME", b"LIB-VER"):
-        raise CommandError(b"ERR Unrecognized option '%b'" % argv[2])
+        raise CommandError(b"ERR Unrecognized option '%b'" % c_text(argv[2]))
     check_name(argv[3], argv[2])
     if attribute == b"LIB-NAME":
         ctx.lib_name = argv[3]
@@ -192,7 +192,7 @@ def client_setinfo(ctx: Session, argv: Argv) -> Any:
 )
 def client_reply(ctx: Session, argv: Argv) -> Any:
     """Silence the replies to this connection, all or the next one, or let them be heard again."""
-    word = argv[2].upper()
+    word = c_text(argv[2]).upper()
     if word == b"ON":
         if ctx.reply_mode == REPLY_ON:
             return OK
@@ -276,7 +276,7 @@ def kill_filter(ctx: Session, argv: Argv) -> tuple[List[Callable[[Session], bool
     if len(argv) % 2:
         raise CommandError(SYNTAX_ERROR)
     for at in range(2, len(argv), 2):
-        option, word = argv[at].upper(), argv[at + 1]
+        option, word = c_text(argv[at]).upper(), argv[at + 1]
         if option == b"ID":
             refusal = b"ERR client-id should be greater than 0"
             number = integer(word, refusal)
@@ -299,12 +299,12 @@ def kill_filter(ctx: Session, argv: Argv) -> tuple[List[Callable[[Session], bool
         elif option == b"USER":
             user = ctx.server.accounts.users.get(word)
             if user is None:
-                raise CommandError(b"ERR No such user '%b'" % word)
+                raise CommandError(b"ERR No such user '%b'" % c_text(word))
             tests[option] = lambda other, user=user: other.user is user
         elif option == b"SKIPME":
-            if word.lower() not in (b"yes", b"no"):
+            if c_text(word).lower() not in (b"yes", b"no"):
                 raise CommandError(SYNTAX_ERROR)
-            spares_caller = word.lower() == b"yes"
+            spares_caller = c_text(word).lower() == b"yes"
         else:
             raise CommandError(SYNTAX_ERROR)
     return list(tests.values()), spares_caller
@@ -370,7 +370,7 @@ def client_unblock(ctx: Session, argv: Argv) -> int:
         raise CommandError(subcommand_syntax(argv))
     with_error = False
     if len(argv) == 4:
-        reason = argv[3].upper()
+        reason = c_text(argv[3]).upper()
         if reason not in (b"TIMEOUT", b"ERROR"):
             raise CommandError(b"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
         with_error = reason == b"ERROR"
@@ -395,7 +395,7 @@ def client_pause(ctx: Session, argv: Argv) -> Any:
         raise CommandError(subcommand_syntax(argv))
     everything = True
     if len(argv) == 4:
-        mode = argv[3].upper()
+        mode = c_text(argv[3]).upper()
         if mode not in (b"WRITE", b"ALL"):
             raise CommandError(b"ERR CLIENT PAUSE mode must be WRITE or ALL")
         everything = mode == b"ALL"

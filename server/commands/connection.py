@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from protocol.reply import NO_REPLY, OK, PONG, Map, Status
 from server import admission
-from server.client_names import check_name
+from server.client_names import c_text, check_name
 from server.registry import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Group
 from server.session import REPLY_OFF, REPLY_ON
 from server.version import REDIS_VERSION
@@ -93,7 +93,7 @@ def hello(ctx: Session, argv: Argv) -> Any:
     name = None
     at = 2
     while at < len(argv):
-        option = argv[at].upper()
+        option = c_text(argv[at]).upper()
         following = len(argv) - 1 - at
         if option == b"AUTH" and following >= 2:
             credentials = (argv[at + 1], argv[at + 2])
@@ -103,7 +103,7 @@ def hello(ctx: Session, argv: Argv) -> Any:
             check_name(name)
             at += 2
         else:
-            raise CommandError(b"ERR Syntax error in HELLO option '%b'" % argv[at])
+            raise CommandError(b"ERR Syntax error in HELLO option '%b'" % c_text(argv[at]))
     if credentials is not None:
         log_in(ctx, *credentials)
     if not ctx.authenticated:
