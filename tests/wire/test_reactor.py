@@ -94,7 +94,7 @@ def test_keys_that_fall_due_together_do_not_stall_other_clients(server, wire):
     count = 50_000
     for start in range(0, count, 5000):
         keys = range(start, start + 5000)
-            commands = [(b"SET", b"key:%d" % i, b"v", b"PXAT", b"%d" % (due_ms + i % 100)) for i in keys]
+        commands = [(b"SET", b"key:%d" % i, b"v", b"PXAT", b"%d" % (due_ms + i % 100)) for i in keys]
         wire.pipeline(commands)
     wire.command("SET", "stays", "v")
     slowest = 0.0
