@@ -64,7 +64,7 @@ class Application:
         services.blocking = Blocking(services)
         services.clients = Clients(services)
         services.accounts = Accounts(services)
-        Limits(services)
+        services.limits = Limits(services)
         services.pubsub = PubSub()
         services.watching = Watching(services)
         services.notifications = Notifications(services, services.pubsub)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Limits:
-    """One per server; constructing it is using it."""
+    """One per server."""
 
     def __init__(self, services: Services) -> None:
         self.services = services

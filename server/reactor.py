@@ -119,12 +119,27 @@ class Reactor:
         """Run each connection's input; past the budget the rest is left for the next turn."""
         ends_ns = started_ns + TURN_BUDGET_NS
         for place, connection in enumerate(ready):
-            if not connection.run():
-                self.leftovers.append(connection)
+            try:
+                if not connection.run():
+                    self.leftovers.append(connection)
+            except Exception:
+                self.end_faulty(connection)
             if perf_counter_ns() > ends_ns:
                 # Newest last: whoever was cut short goes behind those that have not run at all.
                 self.leftovers = ready[place + 1 :] + self.leftovers
                 break
+
+    def end_faulty(self, connection: Connection) -> None:
+        """A fault of this program while it served a client: log it whole, end that client, serve the others."""
+        import traceback
+
+        services = self.services
+        services.stats.unexpected_errors += 1
+        services.log.warning("Fault while serving %r:\n%s" % (connection.session, traceback.format_exc()))
+        dispatch = services.dispatch
+        dispatch.current = dispatch.caller = None
+        dispatch.depth = 0
+        connection.session.doom()
 
     def before_sleeping(self) -> None:
         """Timers, expiry, woken clients, then the services' own steps: all before anything is written."""
@@ -162,9 +177,12 @@ class Reactor:
             connection = session.connection
             if connection is None or connection.closed or session.halted or connection in waiting:
                 continue
-            if not connection.run():
-                self.leftovers.append(connection)
-                waiting.add(connection)
+            try:
+                if not connection.run():
+                    self.leftovers.append(connection)
+                    waiting.add(connection)
+            except Exception:
+                self.end_faulty(connection)
             if session.out:
                 services.unsent.append(session)
 

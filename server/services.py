@@ -47,6 +47,7 @@ class Services:
         self.latency: Latency
         self.config: Any
         self.accounts: Any
+        self.limits: Any
         self.log: Any
         self.timers: Any
         self.lifecycle: Any
