@@ -118,6 +118,7 @@ class Info:
         keyspace = services.keyspace
         keyspace.hits = keyspace.misses = 0
         keyspace.expired_keys = keyspace.expired_fields = keyspace.evicted_keys = 0
+        keyspace.expiry_ns = keyspace.expiry_cuts = 0
         keyspace.graveyard.freed = 0
         self.rates = Rates(services)
         for call in self.on_reset:

@@ -248,8 +248,8 @@ def stats(info: Info) -> Fields:
     yield "expired_subkeys", keyspace.expired_fields
     yield "expired_keys", keyspace.expired_keys
     yield "expired_stale_perc", "0.00"
-    yield "expired_time_cap_reached_count", 0
-    yield "expire_cycle_cpu_milliseconds", 0
+    yield "expired_time_cap_reached_count", keyspace.expiry_cuts
+    yield "expire_cycle_cpu_milliseconds", keyspace.expiry_ns // 1_000_000
     yield "evicted_keys", keyspace.evicted_keys
     for name in (
         "evicted_clients",
