@@ -14,7 +14,7 @@ from protocol.encoder import RESP2
 from protocol.reply import Push
 from server import admission
 from storage.errors import CommandError
-from storage.events import EXPIRED, FLUSHED, KEYMISS, NEW
+from storage.events import EXPIRED, FLUSHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class TrackingTable:
             if event is FLUSHED and self.services.dispatch.settled != self.flushed_in:
                 self.flushed_in = self.services.dispatch.settled
                 self.invalidate_all()
-        elif event is not EXPIRED and event is not KEYMISS and event is not NEW:
+        elif event is not EXPIRED and event.touches:
             self.note_change(key, session)
 
     def note_change(self, key: bytes, session: Session | None) -> None:

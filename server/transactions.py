@@ -6,7 +6,7 @@ come in through `note`. Must not know how a queued command is run: EXEC's handle
 
 from __future__ import annotations
 
-from storage.events import FLUSHED, KEYMISS, SWAPPED
+from storage.events import FLUSHED, SWAPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ class Watching:
     def note(self, db: Database, key: bytes | None, event: Event, session: Session | None) -> None:
         """A change, by whomever, also by the watcher itself."""
         if key is not None:
-            if event is KEYMISS:
-                return  # a fact about a reader
+            if not event.touches:
+                return
             for watcher in self.watchers.get((db.number, key), ()):
                 watcher.watched.is_broken = True
         elif event is FLUSHED or event is SWAPPED:

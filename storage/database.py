@@ -95,6 +95,15 @@ class Database:
         self.space.hits += 1
         return value
 
+    def inspect(self, key: bytes) -> Any:
+        """`view`, where a miss is no event: OBJECT."""
+        value = self.peek(key)
+        if value is None:
+            self.space.misses += 1
+        else:
+            self.space.hits += 1
+        return value
+
     def peek(self, key: bytes) -> Any:
         """The value without a trace, or None. May expire the key."""
         value = self.data.get(key)

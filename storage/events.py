@@ -8,13 +8,18 @@ from __future__ import annotations
 
 
 class Event:
-    """A kind of change: the name subscribers see and its class letter."""
+    """A kind of change: the name subscribers see and its class letter.
 
-    __slots__ = ("name", "letter")
+    One that does not touch is announced and logged, but breaks no WATCH and invalidates no client's cache: the value
+    is the same for who reads it.
+    """
 
-    def __init__(self, name: bytes, letter: str) -> None:
+    __slots__ = ("name", "letter", "touches")
+
+    def __init__(self, name: bytes, letter: str, touches: bool = True) -> None:
         self.name = name
         self.letter = letter
+        self.touches = touches
 
     def __repr__(self) -> str:
         return "Event(%r, %r)" % (self.name, self.letter)
@@ -81,20 +86,20 @@ GEOSEARCHSTORE = Event(b"geosearchstore", "z")
 XADD = Event(b"xadd", "t")
 XTRIM = Event(b"xtrim", "t")
 XDEL = Event(b"xdel", "t")
-XSETID = Event(b"xsetid", "t")
-XGROUP_CREATE = Event(b"xgroup-create", "t")
-XGROUP_CREATECONSUMER = Event(b"xgroup-createconsumer", "t")
-XGROUP_DELCONSUMER = Event(b"xgroup-delconsumer", "t")
-XGROUP_DESTROY = Event(b"xgroup-destroy", "t")
-XGROUP_SETID = Event(b"xgroup-setid", "t")
+XSETID = Event(b"xsetid", "t", touches=False)
+XGROUP_CREATE = Event(b"xgroup-create", "t", touches=False)
+XGROUP_CREATECONSUMER = Event(b"xgroup-createconsumer", "t", touches=False)
+XGROUP_DELCONSUMER = Event(b"xgroup-delconsumer", "t", touches=False)
+XGROUP_DESTROY = Event(b"xgroup-destroy", "t", touches=False)
+XGROUP_SETID = Event(b"xgroup-setid", "t", touches=False)
 
 EXPIRED = Event(b"expired", "x")
 
 EVICTED = Event(b"evicted", "e")
 
-NEW = Event(b"new", "n")
+NEW = Event(b"new", "n", touches=False)
 
-KEYMISS = Event(b"keymiss", "m")
+KEYMISS = Event(b"keymiss", "m", touches=False)
 
 # Facts that belong to no single key; they have no class and nobody subscribes to them.
 FLUSHED = Event(b"flushdb", "")
@@ -102,3 +107,6 @@ SWAPPED = Event(b"swapdb", "")
 
 # A change of a key that Redis announces to no subscriber: PFCOUNT keeping its estimate. Still marks WATCH and the log.
 UNANNOUNCED = Event(b"", "")
+
+# Nothing that anybody hears of: only counted and logged.
+LOGGED = Event(b"", "", touches=False)

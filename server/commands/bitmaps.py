@@ -346,6 +346,6 @@ def bitfield(ctx: Session, argv: Argv) -> list[Any]:
         replies.append(old if field.action == b"SET" else new)
         changes += grows or old != new
     if changes or grows:
-        # Zeros appended by operations that all failed are a change too: the log must know of them.
-        ctx.db.changed(argv[1], events.SETBIT, max(changes, 1))
+        # Zeros appended by operations that all failed are no event, but the log must know of them.
+        ctx.db.changed(argv[1], events.SETBIT if changes else events.LOGGED, max(changes, 1))
     return replies

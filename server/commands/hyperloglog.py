@@ -169,7 +169,7 @@ def pfdebug(ctx: Session, argv: Argv) -> Any:
     try:
         if subcommand == b"GETREG":
             if hll.to_dense(value):
-                ctx.db.changed(key, events.UNANNOUNCED, 1)
+                ctx.db.changed(key, events.LOGGED, 1)
             return list(hll.registers(value))
         if subcommand == b"DECODE":
             if hll.encoding_of(value) != hll.SPARSE:
@@ -180,7 +180,7 @@ def pfdebug(ctx: Session, argv: Argv) -> Any:
         if subcommand == b"TODENSE":
             if not hll.to_dense(value):
                 return 0
-            ctx.db.changed(key, events.UNANNOUNCED, 1)
+            ctx.db.changed(key, events.LOGGED, 1)
             return 1
     except hll.Corrupted:
         raise CommandError(CORRUPTED) from None

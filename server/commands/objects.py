@@ -44,7 +44,7 @@ generic.container(
 )
 def object_encoding(ctx: Session, argv: Argv) -> bytes | None:
     """Name the internal form of the value at a key."""
-    value = ctx.db.view(argv[2])
+    value = ctx.db.inspect(argv[2])
     return None if value is None else kinds.encoding_name(value, ctx.keyspace.limits)
 
 
@@ -60,7 +60,7 @@ def object_encoding(ctx: Session, argv: Argv) -> bytes | None:
 )
 def object_refcount(ctx: Session, argv: Argv) -> int | None:
     """Count the references to the value at a key, as Redis would."""
-    value = ctx.db.view(argv[2])
+    value = ctx.db.inspect(argv[2])
     if value is None:
         return None
     is_string = value.__class__ is bytes
@@ -83,7 +83,7 @@ def uses_frequencies(ctx: Session) -> bool:
 )
 def object_idletime(ctx: Session, argv: Argv) -> int | None:
     """Tell for how many seconds a key has not been used."""
-    if ctx.db.view(argv[2]) is None:
+    if ctx.db.inspect(argv[2]) is None:
         return None
     if uses_frequencies(ctx):
         raise CommandError(NOT_LRU)
@@ -102,7 +102,7 @@ def object_idletime(ctx: Session, argv: Argv) -> int | None:
 )
 def object_freq(ctx: Session, argv: Argv) -> int | None:
     """Tell how often a key is used, on the logarithmic scale of the LFU policies."""
-    if ctx.db.view(argv[2]) is None:
+    if ctx.db.inspect(argv[2]) is None:
         return None
     if not uses_frequencies(ctx):
         raise CommandError(NOT_LFU)

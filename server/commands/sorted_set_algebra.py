@@ -49,10 +49,12 @@ class Inputs:
         if position > len(argv):
             raise CommandError(SYNTAX_ERROR)
         read = ctx.db.read
-        self.sources: list[Source] = [read(key) for key in argv[at + 1 : position]]
-        for source in self.sources:
+        self.sources: list[Source] = []
+        for key in argv[at + 1 : position]:
+            source = read(key)
             if source is not None and source.__class__ is not SortedSet and source.__class__ is not Set:
                 raise WrongType()
+            self.sources.append(source)
         self.weights = [1.0] * count
         self.aggregate = zset_algebra.SUM
         self.with_scores = False

@@ -20,7 +20,7 @@ from server.stream_arguments import (
     strict_id,
 )
 from storage import events
-from storage.errors import NO_SUCH_KEY, SYNTAX_ERROR, CommandError
+from storage.errors import NO_SUCH_KEY, SYNTAX_ERROR, CommandError, WrongType
 from storage.numeric import INT64_MAX
 from storage.types.consumer_group import UNKNOWN, ConsumerGroup
 from storage.types.stream import Stream
@@ -133,6 +133,7 @@ def xgroup_create(ctx: Session, argv: Argv) -> Any:
     if stream is None:
         stream = Stream()
         ctx.db.put(key, stream)
+        ctx.db.changed(key, events.UNANNOUNCED, 0)
     elif name in stream.groups:
         raise CommandError(b"BUSYGROUP Consumer Group name already exists")
     stream.groups[name] = ConsumerGroup(last_id, entries_read)
@@ -231,7 +232,7 @@ def xgroup_delconsumer(ctx: Session, argv: Argv) -> int:
 )
 def xack(ctx: Session, argv: Argv) -> int:
     """Acknowledge entries: they are no longer pending in the group."""
-    stream = ctx.db.find_as(argv[1], Stream)
+    stream = ctx.db.read_as(argv[1], Stream)
     group = None if stream is None else stream.groups.get(argv[2])
     if group is None:
         return 0
@@ -325,7 +326,7 @@ def invalid_option(option: bytes) -> bytes:
 def xclaim(ctx: Session, argv: Argv) -> Any:
     """Make pending entries another consumer's, if they are idle for long enough."""
     key, name = argv[1], argv[2]
-    stream = ctx.db.find_as(key, Stream)
+    stream = ctx.db.read_as(key, Stream)
     group = find_group(stream, key, name)
     assert stream is not None
     now_ms = ctx.now_ms
@@ -390,6 +391,7 @@ def xclaim(ctx: Session, argv: Argv) -> Any:
 def xautoclaim(ctx: Session, argv: Argv) -> list[Any]:
     """Claim entries that are idle for long enough, a number at a time, from an ID on."""
     key, name = argv[1], argv[2]
+    stream = ctx.db.read(key)
     least_idle_ms = max(0, integer(argv[4], b"ERR Invalid min-idle-time argument for XAUTOCLAIM"))
     start = range_start(argv[5])
     count, just_ids = DEFAULT_CLAIMS, False
@@ -406,7 +408,8 @@ def xautoclaim(ctx: Session, argv: Argv) -> list[Any]:
         else:
             raise CommandError(SYNTAX_ERROR)
         at += 1
-    stream = ctx.db.find_as(key, Stream)
+    if stream is not None and stream.__class__ is not Stream:
+        raise WrongType()
     group = find_group(stream, key, name)
     assert stream is not None
     consumer = consumer_of(ctx, key, group, argv[3])

@@ -67,6 +67,7 @@ def xread(ctx: Session, argv: Argv) -> Any:
     found = []
     count = options.count or -1
     for key, stream, above in wanted:
+        ctx.db.read(key)  # looked up a second time, as its misses tell
         if stream is not None and len(stream) and above < stream.log.last_live_id():
             _, texts, bodies = stream.log.entries(above + 1, MAX_ID, count)
             found.append((key, Entries(zip(texts, bodies))))
