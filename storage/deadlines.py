@@ -1,15 +1,24 @@
 """A min-heap of deadlines beside the dictionary that holds the truth.
 
-`live[key]` is the deadline of a key; the heap holds `(deadline_ms, key)` in order of time and may hold stale entries:
-a deadline that was changed or removed leaves one behind, which is skipped when it is popped. The heap is rebuilt when
-stale entries outnumber the live ones, so its memory follows the number of keys that have deadlines, however often
-they are renewed. Must not know what a key is the name of: databases use it for keys and for hashes with field
-deadlines, hashes for their fields.
+`live[key]` is the deadline of a key. The heap holds deadlines, each once as a rule, and `buckets` the keys of each: a
+heap of integers is popped eight times faster than one of (deadline, key) pairs (1 instead of 8 us with a million
+entries), and keys that fall due in the same second share a thousand deadlines. A deadline whose last key has left
+stays in the heap, is skipped when it is popped, and the heap is rebuilt when such stale ones outnumber the others; so
+memory follows the number of keys that have deadlines, however often they are renewed.
+
+Must not know what a key is the name of: databases use it for keys and for hashes with field deadlines, hashes for
+their fields.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Union
+
+    Bucket = Union[bytes, Dict[bytes, None]]  # one key, or several
 
 STALE_FLOOR = 64  # rebuilding a heap smaller than this saves nothing
 NEVER_MS = 1 << 63
@@ -25,14 +34,15 @@ class Alarm:
 
 
 class Deadlines:
-    """Deadlines in milliseconds by key. Set O(log n), discard O(1), next and pop amortised O(log n)."""
+    """Deadlines in milliseconds by key. Set O(log n), discard O(1), next and take amortised O(log n)."""
 
-    __slots__ = ("live", "heap", "alarm")
+    __slots__ = ("live", "heap", "buckets", "alarm")
 
     def __init__(self, alarm: Alarm | None = None) -> None:
         self.alarm = alarm or Alarm()
         self.live: dict[bytes, int] = {}
-        self.heap: list[tuple[int, bytes]] = []
+        self.heap: list[int] = []
+        self.buckets: dict[int, Bucket] = {}
 
     def __len__(self) -> int:
         return len(self.live)
@@ -40,61 +50,108 @@ class Deadlines:
     def set(self, key: bytes, deadline_ms: int) -> None:
         """Give `key` a deadline, instead of the one it may have."""
         live = self.live
-        if live.get(key) == deadline_ms:
-            return
+        old_ms = live.get(key)
+        if old_ms is not None:
+            if old_ms == deadline_ms:
+                return
+            self._leave(key, old_ms)
         live[key] = deadline_ms
+        self._enter(key, deadline_ms)
         if deadline_ms < self.alarm.due_ms:
             self.alarm.due_ms = deadline_ms
-        heap = self.heap
-        if len(heap) > 2 * len(live) + STALE_FLOOR:
-            self.rebuild()
-        else:
-            heappush(heap, (deadline_ms, key))
 
     def discard(self, key: bytes) -> bool:
-        """Forget the deadline of `key`; its heap entry goes stale. True if there was one."""
-        if self.live.pop(key, None) is None:
+        """Forget the deadline of `key`. True if there was one."""
+        old_ms = self.live.pop(key, None)
+        if old_ms is None:
             return False
-        if not self.live:
-            self.heap.clear()
-        elif len(self.heap) > 2 * len(self.live) + STALE_FLOOR:
-            self.rebuild()
+        self._leave(key, old_ms)
         return True
 
+    def _enter(self, key: bytes, deadline_ms: int) -> None:
+        bucket = self.buckets.get(deadline_ms)
+        if bucket is None:
+            self.buckets[deadline_ms] = key
+            heappush(self.heap, deadline_ms)
+        elif bucket.__class__ is dict:
+            bucket[key] = None
+        else:
+            self.buckets[deadline_ms] = {bucket: None, key: None}  # type: ignore[dict-item]
+
+    def _leave(self, key: bytes, deadline_ms: int) -> None:
+        buckets = self.buckets
+        bucket = buckets.get(deadline_ms)
+        if bucket.__class__ is dict:
+            bucket.pop(key, None)
+            if bucket:
+                return
+            del buckets[deadline_ms]
+        elif bucket == key:
+            del buckets[deadline_ms]
+        else:
+            return  # `take_due` has taken it out already
+        if len(self.heap) > 2 * len(buckets) + STALE_FLOOR:
+            self.heap = list(buckets)
+            heapify(self.heap)
+
     def rebuild(self) -> None:
-        """Drop every stale entry. O(n)."""
-        self.heap = [(deadline_ms, key) for key, deadline_ms in self.live.items()]
-        heapify(self.heap)
+        """Make heap and buckets anew from `live`. O(n)."""
+        self.heap = []
+        self.buckets = {}
+        for key, deadline_ms in self.live.items():
+            self._enter(key, deadline_ms)
 
     def next_ms(self) -> int | None:
         """The earliest deadline, or None."""
-        heap, live = self.heap, self.live
+        heap, buckets = self.heap, self.buckets
         while heap:
-            deadline_ms, key = heap[0]
-            if live.get(key) == deadline_ms:
-                return deadline_ms
+            if heap[0] in buckets:
+                return heap[0]
             heappop(heap)
         return None
 
     def next_due(self, now_ms: int) -> bytes | None:
-        """The key with the earliest deadline if that has come; it stays until `discard`."""
-        heap, live = self.heap, self.live
-        while heap:
-            deadline_ms, key = heap[0]
-            if deadline_ms > now_ms:
-                return None
-            if live.get(key) == deadline_ms:
-                return key
-            heappop(heap)
-        return None
+        """A key with the earliest deadline if that has come; it stays until `discard`."""
+        deadline_ms = self.next_ms()
+        if deadline_ms is None or deadline_ms > now_ms:
+            return None
+        bucket = self.buckets[deadline_ms]
+        if bucket.__class__ is not dict:
+            return bucket  # type: ignore[return-value]
+        key, _ = bucket.popitem()
+        bucket[key] = None
+        return key
+
+    def take_due(self, now_ms: int, count: int) -> list[bytes]:
+        """Up to `count` keys whose deadline has come, the earliest first; the caller discards each of them at once."""
+        taken: list[bytes] = []
+        heap, buckets = self.heap, self.buckets
+        while heap and heap[0] <= now_ms and len(taken) < count:
+            bucket = buckets.get(heap[0])
+            if bucket.__class__ is dict:
+                # popitem() alone takes the last entry without looking over those that went before.
+                while bucket and len(taken) < count:
+                    taken.append(bucket.popitem()[0])
+                if bucket:
+                    break
+            elif bucket is not None:
+                taken.append(bucket)  # type: ignore[arg-type]
+            buckets.pop(heappop(heap), None)
+        return taken
 
     def clear(self) -> None:
         self.live.clear()
         self.heap.clear()
+        self.buckets.clear()
 
     def _check(self) -> None:
-        """Assert that each live deadline has its heap entry and the heap is in order."""
-        entries = set(self.heap)
-        assert all((deadline_ms, key) in entries for key, deadline_ms in self.live.items())
+        """Assert that each live key is in the bucket of its deadline, each bucket in the heap, and nothing else."""
+        held = {}
+        for deadline_ms, bucket in self.buckets.items():
+            assert bucket
+            for key in bucket if isinstance(bucket, dict) else (bucket,):
+                held[key] = deadline_ms
+        assert held == self.live
+        assert set(self.buckets) <= set(self.heap)
         assert all(self.heap[(i - 1) // 2] <= self.heap[i] for i in range(1, len(self.heap)))
-        assert len(self.heap) <= 2 * len(self.live) + STALE_FLOOR + 1
+        assert len(self.heap) <= 2 * len(self.buckets) + STALE_FLOOR + 1

@@ -167,11 +167,11 @@ class Keyspace:
 
     def _expire_keys(self, db: Database, now_ms: int, stop_ns: int) -> bool:
         while True:
-            for _ in range(EXPIRY_STEPS):
-                key = db.deadlines.next_due(now_ms)
-                if key is None:
-                    return True
+            due = db.deadlines.take_due(now_ms, EXPIRY_STEPS)
+            for key in due:
                 db.expire(key)
+            if len(due) < EXPIRY_STEPS:
+                return True
             if perf_counter_ns() > stop_ns:
                 return False
 

@@ -327,7 +327,7 @@ class Hash(IndexedDict):
         if self.deadlines is not None:
             live = self.deadlines.live
             assert all(field in self for field in live)
-            assert set(live.items()) <= {(field, deadline_ms) for deadline_ms, field in self.deadlines.heap}
+            self.deadlines._check()
             assert self.next_deadline() == min(live.values(), default=None)
             assert not live or self.encoding is not LISTPACK
         if self.hidden is not None:
