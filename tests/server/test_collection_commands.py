@@ -148,7 +148,9 @@ def test_a_hash_goes_with_its_last_field(session, command):
     session.keyspace._check()
 
 
-@pytest.mark.parametrize("command", ["HSET h f 2", "HSET h f 2 g 3", "HMSET h f 2", "HDEL h f", "HPERSIST h FIELDS 1 f"])
+@pytest.mark.parametrize(
+    "command", ["HSET h f 2", "HSET h f 2 g 3", "HMSET h f 2", "HDEL h f", "HPERSIST h FIELDS 1 f"]
+)
 def test_the_database_forgets_a_deadline_that_is_taken_away(session, command):
     run(session, "HSET h f 1 other 2")
     run(session, "HPEXPIRE h 10 FIELDS 1 f")
