@@ -67,7 +67,7 @@ class HashIndex:
     | HashIndex(keys)    | O(n)                          |
     | add, discard       | O(1) amortised, a page at most |
     | scan(cursor, n)    | O(n)                          |
-    | random             | O(1) expected, uniform        |
+    | random, pop        | O(1) expected, uniform        |
     | sample(n)          | O(n) expected, distinct       |
     | len                | O(1)                          |
 
@@ -179,6 +179,30 @@ class HashIndex:
             if offset < len(page):
                 key: bytes = page[offset]
                 return key
+
+    def pop(self, rng: RandomSource) -> bytes:
+        """Take out one key, each equally likely; `random` and `discard` without the search. Raises KeyError."""
+        if not self._length:
+            raise KeyError("no keys")
+        pages = self._pages
+        widest = self._widest
+        draws = len(pages) * widest
+        random = rng.random
+        while True:
+            position, offset = divmod(int(random() * draws), widest)
+            page = pages[position]
+            if offset < len(page):
+                break
+        last = page.pop()
+        if offset < len(page):
+            key: bytes = page[offset]
+            page[offset] = last  # a page is in no order
+        else:
+            key = last
+        self._length -= 1
+        if len(page) < MERGE_BELOW and page.depth > MIN_DEPTH:
+            self._merge(page, (hash(key) >> self._shift) & (len(self._directory) - 1))
+        return key
 
     def sample(self, count: int, rng: RandomSource) -> list[bytes]:
         """`count` distinct keys (all, if there are no more), every selection equally likely. O(count) expected."""

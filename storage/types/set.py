@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import chain, filterfalse, islice
 
 from storage.numeric import parse_int
-from storage.types.indexed import IndexedDict
+from storage.types.indexed import HOLES_FLOOR, SMALL, IndexedDict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,9 +182,16 @@ class Set(IndexedDict):
 
     def pop_random(self, rng: RandomSource) -> bytes:
         """Take out one member, each equally likely. The set must not be empty."""
-        member = self.random_key(rng)
+        if len(self) <= SMALL and self.index is None:
+            member = self.random_key(rng)
+            del self[member]
+            self.note_removed([member])
+            return member
+        member = self.key_index().pop(rng)
         del self[member]
-        self.note_removed([member])
+        self.holes += 1
+        if self.holes > 3 * len(self) + HOLES_FLOOR:
+            self.compact()
         return member
 
     def pop_many(self, count: int, rng: RandomSource, limits: EncodingLimits) -> list[bytes]:

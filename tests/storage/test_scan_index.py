@@ -203,3 +203,31 @@ def test_adding_and_discarding_agree_with_a_set_step_by_step():
         if step % 1500 == 0:
             index._check()
             assert sorted(whole_scan(index, 100)) == sorted(model)
+
+
+@pytest.mark.parametrize("size", [1, 5, 100, 5000])
+def test_popping_takes_each_key_once_and_keeps_the_index_in_order(size):
+    keys = {b"k%d" % number for number in range(size)}
+    index = HashIndex(keys)
+    rng = random.Random(size)
+    taken = []
+    while len(index):
+        taken.append(index.pop(rng))
+        if len(index) % 97 == 0:
+            index._check()
+            assert set(index.scan(0, size)[1]) == keys - set(taken)
+    assert len(taken) == size and set(taken) == keys
+    with pytest.raises(KeyError):
+        index.pop(rng)
+
+
+def test_popping_chooses_every_key_equally():
+    counts: dict[bytes, int] = {}
+    rng = random.Random(8)
+    for _ in range(300):
+        index = HashIndex(b"k%d" % number for number in range(200))
+        for _ in range(20):
+            key = index.pop(rng)
+            counts[key] = counts.get(key, 0) + 1
+    assert len(counts) == 200
+    assert 10 <= min(counts.values()) and max(counts.values()) <= 60  # 30 on average
