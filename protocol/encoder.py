@@ -129,7 +129,7 @@ def encode_sequence(values: Sequence[Any], table: Table) -> bytes:
     """The elements of an aggregate one after the other."""
     if not values:
         return b""
-    if values[0].__class__ is bytes and values[-1].__class__ is not float:  # a member with its score: 3.1 -> 1.9 us
+    if values[0].__class__ is bytes and values[-1].__class__ is not float:  # a member with its score: 2.6 -> 1.9 us
         try:
             return encode_bulk_run(values)  # Trying first: 110 -> 85 ns an element of LRANGE 600.
         except TypeError:
@@ -163,7 +163,7 @@ def _items2(value: SetReply | Push) -> bytes:
 def _pairs2(value: Map | Pairs) -> bytes:
     values = flat(value.items)
     if values and values[1].__class__ is float and set(map(type, values[1::2])) == {float}:
-        # Members with scores: 1.3 -> 0.6 us each.
+        # Members with scores: 1.3 -> 0.7 us each.
         values[1::2] = map(format_float, values[1::2])
     return _array2(values)
 
