@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.harness.wire import encode, plain
@@ -14,6 +16,7 @@ NOT_POSITIVE = "ERR value is out of range, must be positive"
 NOT_RANGE = "ERR min or max is not a float"
 NOT_LEX = "ERR min or max not valid string range item"
 SMALL = 128  # zset-max-listpack-entries
+PATIENCE_S = 5.0
 LONG = b"x" * 65  # longer than zset-max-listpack-value
 
 
@@ -27,6 +30,13 @@ def refusal(wire, *command) -> str:
     reply = raw(wire, *command)
     assert reply[:1] == b"-", reply
     return reply[1:-2].decode()
+
+
+def until_blocked(wire, count: int) -> None:
+    """Return once so many clients wait."""
+    deadline = time.monotonic() + PATIENCE_S
+    while b"blocked_clients:%d\r\n" % count not in wire.ask("INFO", "clients"):
+        assert time.monotonic() < deadline, f"no {count} clients wait"
 
 
 def scores(wire, key) -> list[bytes]:
@@ -379,6 +389,7 @@ def test_a_blocking_pop_takes_what_is_there_and_waits_for_what_is_not(server, wi
     wire.ask("DEL", "z")
     with server.wire() as waiter:
         waiter.send(encode(*command))
+        until_blocked(wire, 1)
         wire.ask("RPUSH", "z", "not a sorted set")
         waiter.expect_silence()
         wire.ask("DEL", "z")
@@ -394,9 +405,9 @@ def test_blocking_pops_time_out_with_a_null_array(wire, wire3):
 
 def test_waiters_for_one_set_are_served_in_the_order_they_came(server, wire):
     with server.wire() as first, server.wire() as second:
-        for waiter in (first, second):
+        for place, waiter in enumerate((first, second)):
             waiter.send(encode("BZPOPMIN", "z", 0))
-            waiter.expect_silence()
+            until_blocked(wire, place + 1)
         wire.ask("ZADD", "z", 2, "b", 1, "a")
         assert plain(first.read()) == [b"z", b"a", b"1"]
         assert plain(second.read()) == [b"z", b"b", b"2"]
