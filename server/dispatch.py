@@ -45,6 +45,8 @@ NOT_PLAIN = (
     declared.BLOCKING | declared.ADMIN | declared.NOSCRIPT | declared.PUBSUB | declared.NO_AUTH | declared.MAY_REPLICATE
 )
 BULK_LINES = [b"$%d\r\n" % length for length in range(COUNTED_REPLY)]
+SMALL_INTS = 1024  # counts and flags: their replies are made once
+INT_LINES = [b":%d\r\n" % number for number in range(SMALL_INTS)]
 CRLF = b"\r\n"
 INTERNAL_ERROR = b"ERR internal error"
 CROSS_PROTOCOL = (b"post", b"host:")  # a browser that was made to speak HTTP to this port
@@ -196,8 +198,12 @@ class Dispatcher:
                     append(BULK_LINES[length] + reply + CRLF)
                 else:
                     self.append_large(session, reply, append)
+            elif reply.__class__ is int:
+                append(INT_LINES[reply] if 0 <= reply < SMALL_INTS else b":%d\r\n" % reply)
             elif reply.__class__ is Block:
                 append(self.block(session, spec, argv, reply))
+                if session.waiter is not None:
+                    counters.calls -= 1  # it counts when it is served
             else:
                 reply = session.encoders[reply.__class__](reply)
                 append(reply)
@@ -274,9 +280,11 @@ class Dispatcher:
     def refuse(
         self, session: Session, spec: CommandSpec | None, argv: Sequence[bytes], text: bytes, append: Any
     ) -> None:
-        """Answer a vector that was not run. Inside MULTI it spoils the transaction."""
+        """Answer a vector that was not run. Inside MULTI it spoils the transaction; a refused EXEC ends it."""
         if spec is not None:
             self.stats.commands[spec.id].rejected += 1
+            if spec.name == b"exec":
+                text = self.gate.abort(session, text)
         self.stats.count_error(text)
         if session.mode & IN_MULTI:
             session.transaction.spoil()
