@@ -28,6 +28,7 @@ from server.listening import Listening
 from server.log import ROLE_MASTER, ROLE_REPLICA
 from server.monitoring import Monitoring
 from server.notifications import Notifications
+from server.persistence import Persistence
 from server.pubsub import PubSub
 from server.reactor import Reactor
 from server.reception import Reception
@@ -88,6 +89,7 @@ class Application:
         self.listening = Listening(services, self.reactor, Reception(services, self.reactor).accept)
         services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
+        Persistence(services, self.reactor)
         config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
 
     def role_letter(self) -> str:
@@ -135,6 +137,9 @@ class Application:
         warn_of_system(config, log)
         log.notice("Server initialized")
         log.notice("rediselect %s is ready" % VERSION)
+        if not services.persistence.start():
+            self.close()
+            return services.lifecycle.exit_code if self.reactor.stopping else 1
         for kind in self.listening.kinds():
             log.notice("Ready to accept connections %s" % kind)
         self.reactor.run()

@@ -21,7 +21,7 @@ from server.log import ROLE_CHILD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Optional
+    from typing import Any, Callable, List, Optional, Sequence
 
     from server.reactor import Reactor
     from server.services import Services
@@ -132,16 +132,17 @@ class Children:
         self.total_forks = 0
         self.latest_fork_usec = 0
         self.latest_copied_bytes = 0
+        self.latest_pid = 0  # of the child that ended last
         self.before_fork: List[Callable[[], None]] = []  # what must be on its way to disk before the state is shared
 
     def is_active(self, kind: str = "") -> bool:
         """Whether a child runs, of this kind if one is given."""
         return self.current is not None and (not kind or self.current.kind == kind)
 
-    def fork(self, kind: str, work: Work, on_done: Done) -> bool:
+    def fork(self, kind: str, work: Work, on_done: Done, kept: Sequence[int] = ()) -> bool:
         """Have a child do `work`; `on_done` is called in a later turn. False, with the reason logged, if none can.
 
-        Only between two units of work, and while no child is active.
+        Only between two units of work, and while no child is active. `kept`: descriptors that the work needs.
         """
         assert self.current is None
         for call in self.before_fork:
@@ -165,7 +166,7 @@ class Children:
             self.services.log.warning("Can't fork: %s" % error.strerror)
             return False
         if pid == 0:
-            self._be_child(kind, work, sender, parent)
+            self._be_child(kind, work, sender, parent, kept)
         self.latest_fork_usec = (perf_counter_ns() - began_ns) // 1000
         self.total_forks += 1
         os.close(sender)
@@ -226,6 +227,7 @@ class Children:
             self.services.log.warning("waitpid() returned an error: %s. child_pid = %d" % (error.strerror, child.pid))
             status = 1 << 8
         self.current = None
+        self.latest_pid = child.pid
         self.latest_copied_bytes = child.copied_peak_bytes
         if os.WIFSIGNALED(status):
             child.on_done(False, os.WTERMSIG(status))
@@ -251,7 +253,7 @@ class Children:
 
     # In the child ----------------------------------------------------------------------------------------------
 
-    def _be_child(self, kind: str, work: Work, sender: int, parent: int) -> None:
+    def _be_child(self, kind: str, work: Work, sender: int, parent: int, others: Sequence[int]) -> None:
         """Everything a child does; never returns."""
         code = 1
         try:
@@ -263,7 +265,7 @@ class Children:
                 signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
             signal.signal(KILLED, signal.SIG_DFL)
             signal.set_wakeup_fd(-1)
-            close_descriptors(sender)
+            close_descriptors((sender, *others))
             os.set_blocking(sender, False)
             log = self.services.log
             log.set_role(lambda: ROLE_CHILD)
@@ -287,8 +289,8 @@ class Children:
             os._exit(code)
 
 
-def close_descriptors(kept: int) -> None:
-    """Close every descriptor but the standard ones and `kept`."""
+def close_descriptors(kept: Sequence[int]) -> None:
+    """Close every descriptor but the standard ones and those in `kept`."""
     import sys
 
     faults = sys.modules.get("faulthandler")
@@ -297,11 +299,9 @@ def close_descriptors(kept: int) -> None:
     try:
         numbers: Any = [int(name) for name in os.listdir("/proc/self/fd")]
     except (OSError, ValueError):
-        os.closerange(3, kept)
-        os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
-        return
+        numbers = range(3, os.sysconf("SC_OPEN_MAX"))
     for number in numbers:
-        if number > 2 and number != kept:
+        if number > 2 and number not in kept:
             try:
                 os.close(number)
             except OSError:

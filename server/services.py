@@ -51,6 +51,9 @@ class Services:
         self.log: Any
         self.timers: Any
         self.lifecycle: Any
+        self.persistence: Any
+        self.loader: Any
+        self.children: Any
         self.debug_subcommands: Dict[bytes, Any] = {}  # what services add to DEBUG: fewest, most arguments, function
         self.unsent: List[Session] = []
         self.doomed: List[Session] = []

@@ -40,6 +40,7 @@ MODULES = (
     "objects",
     "introspection",
     "config_commands",
+    "persistence",
     "administration",
     "memory",
     "debugging",

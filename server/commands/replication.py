@@ -72,9 +72,14 @@ def waitaof(ctx: Session, argv: Argv) -> Any:
     timeout_ms = timeout_of_milliseconds(argv[3], ctx.now_ms)
     if wanted_here and not ctx.server.config.appendonly:
         raise CommandError(b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
-    if not wanted and not wanted_here:
-        return [0, 0]
-    return Block((), timeout_ms, on_timeout=[0, 0], kind=Block)
+    persistence = ctx.server.persistence
+    is_synced = persistence.is_local_synced()
+    if is_synced >= wanted_here and not wanted:
+        return [int(is_synced), 0]
+    block = Block((), timeout_ms, on_timeout=[int(is_synced), 0], kind=Block)
+    if not wanted:
+        persistence.wait_for_sync(ctx, block)
+    return block
 
 
 @server.command(

@@ -1,0 +1,140 @@
+"""The directory of the log: its files, the manifest that names them, what an older server left.
+
+Owns paths and the order of steps that makes each change of the manifest atomic and durable. Must not know what is in
+the files nor when they change.
+"""
+
+from __future__ import annotations
+
+import os
+
+from server.loading import LoadFailure, shown
+from server.snapshots import remove, sync_directory
+from storage.aof.manifest import BadManifest, LogFile, Manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TEMPORARY = b"temp_"
+
+
+class LogDirectory:
+    """`appenddirname` below the working directory. Methods raise OSError unless they say otherwise."""
+
+    def __init__(self, config: Any, log: Any) -> None:
+        self.config = config
+        self.log = log
+        self.manifest = Manifest()
+
+    @property
+    def prefix(self) -> bytes:
+        return self.config.appendfilename  # type: ignore[no-any-return]
+
+    @property
+    def manifest_name(self) -> bytes:
+        return self.prefix + b".manifest"
+
+    def path(self, name: bytes) -> bytes:
+        return os.path.join(self.config.appenddirname, name)
+
+    def part_path(self, part: LogFile) -> bytes:
+        return self.path(part.name)
+
+    def create(self) -> None:
+        """Make the directory if it is not there."""
+        try:
+            os.mkdir(self.config.appenddirname, 0o755)
+        except FileExistsError:
+            return
+        sync_directory(b".")
+
+    def read(self) -> None:
+        """Read the manifest; an empty one where there is none. Raises LoadFailure."""
+        path = self.path(self.manifest_name)
+        self.manifest = Manifest()
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise LoadFailure(
+                "Fatal error: can't open the AOF manifest file %s for reading: %s" % (shown(path), error.strerror)
+            ) from None
+        try:
+            self.manifest = Manifest.parse(data)
+        except BadManifest as error:
+            lines = ["*** FATAL AOF MANIFEST FILE ERROR ***"]
+            if error.line is not None:
+                lines.append("Reading the manifest file %s, at line %d" % (shown(path), error.number))
+                lines.append(">>> '%s'" % error.line.decode("utf-8", "backslashreplace"))
+            else:
+                lines.append("Reading the manifest file %s" % shown(path))
+            raise LoadFailure(*lines, error.reason) from None
+
+    def adopt_single_file(self) -> None:
+        """Take over the single file of a server before 7. Raises LoadFailure.
+
+        The manifest comes first, then the file is moved: a crash between the two leaves what is recognised here.
+        """
+        name = self.prefix
+        manifest = self.manifest
+        if not os.path.isfile(name):
+            return
+        is_half_done = (
+            not manifest.increments
+            and manifest.base is not None
+            and manifest.base.name == name
+            and not os.path.exists(self.path(name))
+        )
+        if not is_half_done and list(manifest.parts()):
+            return
+        try:
+            self.create()
+            if not is_half_done:
+                fresh = Manifest()
+                fresh.adopt(name)
+                self.write(fresh)
+            os.rename(name, self.path(name))
+            sync_directory(self.config.appenddirname)
+            sync_directory(b".")
+        except OSError as error:
+            raise LoadFailure(
+                "Error trying to move the old AOF file %s into dir %s: %s"
+                % (shown(name), shown(self.config.appenddirname), error.strerror)
+            ) from None
+        self.log.notice(
+            "Successfully migrated an old-style AOF configuration (%s) into the AOF directory (%s)."
+            % (name.decode("utf-8", "backslashreplace"), self.config.appenddirname.decode("utf-8", "backslashreplace"))
+        )
+
+    def write(self, manifest: Manifest) -> None:
+        """Make `manifest` the one that counts, on disk and here."""
+        temporary = self.path(TEMPORARY + self.manifest_name)
+        with open(temporary, "wb", buffering=0) as file:
+            file.write(manifest.format())
+            os.fsync(file.fileno())
+        os.rename(temporary, self.path(self.manifest_name))
+        sync_directory(self.config.appenddirname)
+        self.manifest = manifest
+
+    def remove_history(self) -> None:
+        """Delete the files that a finished rewrite has made superfluous; what fails is tried after the next one."""
+        if self.config.aof_disable_auto_gc or not self.manifest.history:
+            return
+        manifest = self.manifest.copy()
+        for part in manifest.take_history():
+            self.log.notice("Removing the history file %s in the background" % part.name.decode("utf-8", "replace"))
+            remove(self.part_path(part))
+        try:
+            self.write(manifest)
+        except OSError as error:
+            self.log.warning("Can't write the AOF manifest: %s" % error.strerror)
+
+    def size_of(self, part: LogFile) -> int:
+        """The bytes of a file, 0 if it is not there."""
+        try:
+            return os.stat(self.part_path(part)).st_size
+        except OSError:
+            return 0

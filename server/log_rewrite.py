@@ -1,0 +1,370 @@
+"""Rewriting the log, turning it on and off, loading it at start.
+
+A rewrite opens a new increment first, so that nothing is lost whatever happens to the child; the child writes a new
+base beside the others; when it is done the base gets its name and the manifest is swapped, which makes the old files
+history. A crash at any moment leaves a manifest whose files are there. Owns the schedule of rewrites and the state of
+the log.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+from server.append_log import OFF, ON, WAITING, open_log
+from server.children import KILLED, REWRITE, ChildFailure
+from server.lifecycle import FORCE
+from server.loading import LoadFailure
+from server.snapshots import remove, sync_directory, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+    from server.append_log import AppendLog
+    from server.children import Children, Progress
+    from server.services import Services
+    from server.snapshots import Snapshots
+
+FAILURES_BEFORE_DELAY = 3
+MAX_DELAY_MINUTES = 60
+RETRY_S = 1.0
+IN_PROGRESS = b"ERR Background append only file rewriting already in progress"
+CANNOT_START = b"ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
+CANNOT_TURN_ON = "Unable to turn on AOF. Check server logs."
+
+
+class LogRewrite:
+    """The schedule of rewrites."""
+
+    def __init__(self, services: Services, children: Children, append_log: AppendLog, snapshots: Snapshots) -> None:
+        self.services = services
+        self.config = services.config
+        self.log = services.log
+        self.children = children
+        self.append_log = append_log
+        self.files = append_log.files
+        self.snapshots = snapshots
+        self.is_scheduled = False
+        self.is_ok = True
+        self.rewrites = 0
+        self.failures = 0  # in a row
+        self.not_before_s = 0.0  # of automatic rewrites
+        self.retry_s = 0.0  # of a first rewrite that failed
+        self.last_duration_s = -1
+        self.last_copied_bytes = 0
+        append_log.on_growth = self.rewrite_grown
+        self.config.on_change("appendonly", self.follow_switch)
+        self.config.on_change("auto-aof-rewrite-percentage", append_log.plan_rewrite)
+        self.config.on_change("auto-aof-rewrite-min-size", append_log.plan_rewrite)
+
+    # At start --------------------------------------------------------------------------------------------------
+
+    def load(self) -> bool:
+        """Load all files of the log; False if there is none. Raises LoadFailure."""
+        files = self.files
+        files.read()
+        files.adopt_single_file()
+        return self.replay()
+
+    def replay(self) -> bool:
+        """Run the log into the (empty) keyspace. Raises LoadFailure."""
+        files = self.files
+        parts = list(files.manifest.parts())
+        if not parts:
+            return False
+        loader = self.services.loader
+        began_s = monotonic()
+        loader.begin(sum(map(files.size_of, parts)))
+        try:
+            for place, part in enumerate(parts):
+                part_began_s = monotonic()
+                is_last = place == len(parts) - 1
+                size = loader.load_log_file(files.part_path(part), is_last, self.config.aof_load_truncated)
+                if part is files.manifest.base:
+                    self.append_log.base_size = size
+                self.log.notice(
+                    "DB loaded from %s file %s: %.3f seconds"
+                    % (
+                        "base" if part is files.manifest.base else "incr",
+                        part.name.decode("utf-8", "backslashreplace"),
+                        monotonic() - part_began_s,
+                    )
+                )
+        finally:
+            loader.end()
+        self.log.notice("DB loaded from append only file: %.3f seconds" % (monotonic() - began_s))
+        return True
+
+    def open_at_start(self) -> None:
+        """Go on with the log that was loaded, or begin one. Raises LoadFailure."""
+        files = self.files
+        try:
+            files.create()
+            if not list(files.manifest.parts()):
+                self.create_base()
+            self.append_log.reopen_increment()
+        except (OSError, ChildFailure) as error:
+            raise LoadFailure(
+                "Can't open or create append-only dir or file: %s" % (getattr(error, "strerror", "") or error)
+            ) from None
+        self.append_log.state = ON
+        self.append_log.measure()
+        self.append_log.activate()
+        files.remove_history()
+
+    def create_base(self) -> None:
+        """The first base, of what is in memory, which at start is nothing."""
+        files = self.files
+        manifest = files.manifest.copy()
+        part = manifest.replace_base(files.prefix, self.config.aof_use_rdb_preamble)
+        self.log.notice("Creating AOF base file %s on server start" % part.name.decode("utf-8", "backslashreplace"))
+        temporary = temporary_base(os.getpid())
+        self.write_base(temporary, None)
+        os.rename(temporary, files.part_path(part))
+        files.write(manifest)
+
+    # Rewriting -------------------------------------------------------------------------------------------------
+
+    def write_base(self, temporary: str, progress: Optional[Progress]) -> None:
+        """Write what is in memory as a base. Raises ChildFailure or OSError."""
+        try:
+            with open(temporary, "wb", buffering=0) as file:
+                if self.config.aof_use_rdb_preamble:
+                    self.snapshots.write(file, progress, is_log_base=True)  # type: ignore[arg-type]
+                else:
+                    self.write_commands(file, progress)
+                os.fsync(file.fileno())
+        except OSError as error:
+            remove(temporary)
+            raise ChildFailure("Write error writing append only file on disk: %s" % error.strerror) from None
+
+    def write_commands(self, file: Any, progress: Optional[Progress]) -> None:
+        from storage.aof.rewrite import rebuild_keyspace
+
+        keyspace = self.services.keyspace
+        second = keyspace.clock.now_ms // 1000 if self.config.aof_timestamp_enabled else None
+        done = 0
+        delay = self.config.rdb_key_save_delay
+        for keys, piece in rebuild_keyspace(keyspace.databases, self.snapshots.functions(), second):
+            write_all(file, piece)
+            done += keys
+            if progress is not None:
+                if delay:
+                    self.snapshots.dawdle(progress, done - keys, done, delay)
+                progress.report(done)
+
+    def begin(self) -> bool:
+        """Have a child rewrite the log; False, with the reason logged, if that cannot be."""
+        append_log = self.append_log
+        files = self.files
+        self.is_scheduled = False
+        try:
+            if not list(files.manifest.parts()):
+                files.read()  # of a log that was off so far
+            files.create()
+            if append_log.state == ON:
+                name = files.manifest.copy().add_increment(files.prefix).name
+                self.log.notice("Creating AOF incr file %s on background rewrite" % name.decode("utf-8", "replace"))
+                append_log.open_increment()
+            elif append_log.state == WAITING:
+                self.log.notice("Creating AOF incr file %s on background rewrite" % self.temporary_increment().decode())
+                append_log.records.clear()
+                append_log.buffer.clear()
+                append_log.buffered = 0
+                append_log.switch_to(open_log(files.path(self.temporary_increment()), os.O_TRUNC))
+        except OSError as error:
+            self.log.warning("Can't open the append-only file for a rewrite: %s" % error.strerror)
+            self.note_failure()
+            return False
+        except LoadFailure as failure:
+            for line in failure.lines:
+                self.log.warning(line)
+            self.note_failure()
+            return False
+        self.is_base_a_snapshot = self.config.aof_use_rdb_preamble
+
+        def rewrite(progress: Progress) -> None:
+            self.write_base(temporary_base(os.getpid()), progress)
+
+        if not self.children.fork(REWRITE, rewrite, self.end):
+            self.log.warning("Can't rewrite append only file in background")
+            self.note_failure()
+            return False
+        self.rewrites += 1
+        self.began_s = monotonic()
+        if append_log.state == WAITING:
+            append_log.activate()
+        child = self.children.current
+        pid = child.pid if child is not None and child.pid else os.getpid()
+        self.log.notice("Background append only file rewriting started by pid %d" % pid)
+        return True
+
+    is_base_a_snapshot = True
+    began_s = 0.0
+
+    def temporary_increment(self) -> bytes:
+        """The increment of a log that is being turned on, before it counts."""
+        return b"temp_%s.incr" % self.files.prefix
+
+    def end(self, succeeded: bool, number: int) -> None:
+        """The child has ended."""
+        temporary = temporary_base(self.children.latest_pid or os.getpid())
+        self.last_duration_s = int(monotonic() - self.began_s)
+        self.last_copied_bytes = self.children.latest_copied_bytes
+        if succeeded:
+            self.log.notice("Background AOF rewrite terminated with success")
+            try:
+                self.put_in_place(temporary)
+            except OSError as error:
+                self.log.warning("Error putting the rewritten append only file in place: %s" % error.strerror)
+                remove(temporary)
+                self.note_failure()
+            else:
+                self.is_ok = True
+                self.failures = 0
+                self.not_before_s = 0.0
+                self.log.notice("Background AOF rewrite finished successfully")
+        else:
+            remove(temporary)
+            if number:
+                self.log.warning("Background AOF rewrite terminated by signal %d" % number)
+            else:
+                self.log.warning("Background AOF rewrite terminated with error")
+            if number != KILLED:
+                self.note_failure()
+            if self.append_log.state == WAITING:
+                self.abandon_first()
+        self.snapshots.reconsider()
+
+    def put_in_place(self, temporary: str) -> None:
+        """Give the new base its name and make it count. Raises OSError."""
+        files = self.files
+        append_log = self.append_log
+        manifest = files.manifest.copy()
+        if append_log.state == WAITING:
+            increment = manifest.add_increment(files.prefix)
+            os.rename(files.path(self.temporary_increment()), files.part_path(increment))
+            self.log.notice(
+                "Successfully renamed the temporary AOF incr file %s into %s"
+                % (self.temporary_increment().decode("utf-8", "replace"), increment.name.decode("utf-8", "replace"))
+            )
+        part = manifest.replace_base(files.prefix, self.is_base_a_snapshot)
+        if append_log.state == OFF:
+            # Rewritten although it is off: a base alone, what came before it is out of date.
+            manifest.history += [type(part)(other.name, other.sequence, b"h") for other in manifest.increments]
+            manifest.increments = []
+        os.rename(temporary, files.part_path(part))
+        self.log.notice(
+            "Successfully renamed the temporary AOF base file %s into %s"
+            % (temporary, part.name.decode("utf-8", "backslashreplace"))
+        )
+        files.write(manifest)
+        sync_directory(b".")
+        if append_log.state == WAITING:
+            append_log.state = ON
+        files.remove_history()
+        append_log.current_size = sum(map(files.size_of, files.manifest.parts()))
+        append_log.base_size = append_log.current_size
+        append_log.plan_rewrite()
+
+    def note_failure(self) -> None:
+        self.is_ok = False
+        self.failures += 1
+        if self.failures >= FAILURES_BEFORE_DELAY:
+            minutes = min(1 << (self.failures - FAILURES_BEFORE_DELAY), MAX_DELAY_MINUTES)
+            self.not_before_s = monotonic() + minutes * 60
+            self.log.warning(
+                "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in %d minutes"
+                % minutes
+            )
+        self.append_log.plan_rewrite()
+
+    def abandon_first(self) -> None:
+        """The rewrite that was to turn the log on has failed: start over in a moment."""
+        append_log = self.append_log
+        append_log.records.clear()
+        append_log.buffer.clear()
+        append_log.buffered = 0
+        remove(self.files.path(self.temporary_increment()))
+        self.retry_s = monotonic() + RETRY_S
+        self.is_scheduled = True
+        self.services.timers.at(self.retry_s, lambda: None)
+
+    def rewrite_grown(self) -> None:
+        """The log has grown enough to be worth it."""
+        if self.children.current is not None or self.is_scheduled or self.services.dispatch.depth:
+            return
+        if self.not_before_s and monotonic() < self.not_before_s:
+            return
+        size, base = self.append_log.current_size, self.append_log.base_size or 1
+        self.log.notice("Starting automatic rewriting of AOF on %d%% growth" % (size * 100 // base - 100))
+        self.append_log.rewrite_at = 1 << 63  # until this one is over
+        self.is_scheduled = True  # begun at the end of the turn, when nothing waits to be written
+
+    def begin_if_scheduled(self) -> None:
+        """Between two units of work, while no child is active."""
+        if monotonic() >= self.retry_s:
+            self.retry_s = 0.0
+            self.begin()
+
+    # On and off ------------------------------------------------------------------------------------------------
+
+    def follow_switch(self, config: Any) -> Optional[str]:
+        """CONFIG SET appendonly."""
+        append_log = self.append_log
+        if self.services.loader.is_loading:
+            return None  # the start opens what is configured by then
+        if config.appendonly == (append_log.state != OFF):
+            return None
+        if not config.appendonly:
+            if self.children.is_active(REWRITE):
+                self.log.notice("Killing running AOF rewrite child: %d" % self.children.current.pid)  # type: ignore[union-attr]
+                self.children.kill_and_wait()
+            self.is_scheduled = False
+            was_waiting = append_log.state == WAITING
+            append_log.deactivate()
+            if was_waiting:
+                remove(self.files.path(self.temporary_increment()))
+            return None
+        append_log.state = WAITING
+        if self.children.is_active(REWRITE):
+            self.log.notice(
+                "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and "
+                "starting a rewrite now."
+            )
+            self.children.kill_and_wait()
+        if self.children.current is not None or self.services.dispatch.depth:
+            self.is_scheduled = True
+            self.log.notice(
+                "AOF was enabled but there is already another background operation. An AOF background was scheduled to "
+                "start when possible."
+            )
+            return None
+        if not self.begin():
+            self.log.warning(
+                "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above "
+                "logs for more info about the error."
+            )
+            append_log.deactivate()
+            return CANNOT_TURN_ON
+        return None
+
+    def stop(self, flags: int) -> Optional[str]:
+        """A step of the server's end: a log that is being turned on must not be left without its base."""
+        if self.append_log.state != WAITING or self.services.loader.is_loading:
+            return None
+        if flags & FORCE:
+            return "Writing initial AOF. Exit anyway."
+        return "Writing initial AOF, can't exit"
+
+    def remove_temporary(self) -> None:
+        """The process ends at once: leave no half-written file."""
+        child = self.children.current
+        if child is not None and child.kind == REWRITE:
+            self.children.kill()
+            remove(temporary_base(child.pid))
+
+
+def temporary_base(pid: int) -> str:
+    return "temp-rewriteaof-bg-%d.aof" % pid

@@ -1,0 +1,336 @@
+"""The schedule of snapshots: SAVE, BGSAVE, the save points, the last one of a process.
+
+Owns when a snapshot is written, the counters about it, and the way a file takes its place: written beside it, synced,
+renamed, the directory synced, so that at every moment one whole snapshot lies there. Must not know the format.
+
+The save points cost nothing while nobody writes: `watch` is called before the loop sleeps, compares two numbers, and
+keeps one timer, due when the first of the points that have enough changes has waited long enough.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic, time
+
+from server.children import KILLED, SNAPSHOT, ChildFailure
+from server.lifecycle import FORCE, NOSAVE, SAVE
+from server.version import REDIS_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Callable, Iterable, Optional
+
+    from server.children import Children, Progress
+    from server.services import Services
+
+RETRY_AFTER_S = 5  # a save point waits this long after a failure
+SYNC_EVERY_BYTES = 4 << 20  # rdb-save-incremental-fsync: never much unwritten data in the system's hands
+NEVER = 1 << 63
+IN_PROGRESS = b"ERR Background save already in progress"
+OTHER_CHILD = (
+    b"ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
+    b"BGSAVE whenever possible."
+)
+
+sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+class Snapshots:
+    """Writes the data set to `dir`/`dbfilename`."""
+
+    def __init__(self, services: Services, children: Children) -> None:
+        self.services = services
+        self.children = children
+        self.log = services.log
+        self.saved_at = int(time())  # LASTSAVE
+        self.tried_s = monotonic() - RETRY_AFTER_S
+        self.is_ok = True
+        self.last_duration_s = -1
+        self.last_copied_bytes = 0
+        self.saves = 0
+        self.is_scheduled = False
+        self.dirty_at_fork = 0
+        self.on_state: Callable[[], None] = lambda: None  # whether writes are to be refused may have changed
+        self.functions: Callable[[], Iterable[bytes]] = lambda: ()  # sources of libraries to be saved
+        self.replication: Callable[[], Any] = lambda: None  # what a snapshot notes of the replication stream
+        self.timer: Any = None
+        self.watched_from = 0  # this many changes are worth another look at the save points
+        services.config.on_change("save", self.reconsider)
+
+    # Writing ---------------------------------------------------------------------------------------------------
+
+    def write(self, file: BinaryIO, progress: Optional[Progress], is_log_base: bool = False) -> None:
+        """Write everything as a snapshot into an open, unbuffered file; also the base of a log. Raises OSError."""
+        from storage.rdb.writer import SnapshotWriter, aux_fields, needed_version
+
+        services = self.services
+        config = services.config
+        keyspace = services.keyspace
+        databases = keyspace.databases
+        version = needed_version(databases, config.rdb_target_version)
+        writer = SnapshotWriter(keyspace.limits, version, config.rdbcompression, config.rdbchecksum)
+        aux = aux_fields(
+            REDIS_VERSION.encode(),
+            int(time()),
+            services.info.memory.used_bytes(),
+            is_log_base,
+            self.replication(),
+        )
+        unsynced = 0
+        syncs = config.rdb_save_incremental_fsync
+        rested = 0
+        for piece in writer.pieces(databases, aux, self.functions(), self.age()):
+            write_all(file, piece)
+            if progress is None:
+                continue
+            if syncs:
+                unsynced += len(piece)
+                if unsynced >= SYNC_EVERY_BYTES:
+                    unsynced = 0
+                    sync_data(file.fileno())
+            delay = config.rdb_key_save_delay
+            if delay:
+                self.dawdle(progress, rested, writer.keys_written, delay)
+                rested = writer.keys_written
+            progress.report(writer.keys_written)
+
+    def dawdle(self, progress: Progress, first: int, last: int, delay: int) -> None:
+        """`rdb-key-save-delay`: microseconds a key, or one microsecond each so many keys."""
+        if delay < 0:
+            progress.rest((last - first) / -delay / 1e6)
+            return
+        for number in range(first, last):
+            progress.report(number)
+            progress.rest(delay / 1e6)
+
+    def age(self) -> Any:
+        """What eviction wants to find in a snapshot about a key: idle seconds, or frequency."""
+        policy = self.services.config.maxmemory_policy
+        now_s = self.services.keyspace.clock.access_stamp
+        if "lfu" in policy:
+            return lambda db, key: (None, db.access.get(key, 0) & 255)
+        if "lru" in policy:
+            return lambda db, key: (max(0, now_s - db.access.get(key, now_s)), None)
+        return None
+
+    def write_file(self, temporary: str, target: bytes, progress: Optional[Progress]) -> None:
+        """Write a snapshot and put it in the target's place. Raises ChildFailure with what the log should say."""
+        name = target.decode("utf-8", "backslashreplace")
+        step = "open"
+        try:
+            file = open(temporary, "wb", buffering=0)
+        except OSError as error:
+            raise ChildFailure(
+                "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s"
+                % (temporary, working_directory(), error.strerror)
+            ) from None
+        try:
+            with file:
+                step = "write"
+                self.write(file, progress)  # type: ignore[arg-type]
+                step = "fsync"
+                os.fsync(file.fileno())
+        except OSError as error:
+            remove(temporary)
+            raise ChildFailure(
+                "Write error while saving DB to the disk(%s): %s" % (step, error.strerror)
+            ) from None
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            remove(temporary)
+            raise ChildFailure(
+                "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s"
+                % (temporary, name, working_directory(), error.strerror)
+            ) from None
+        try:
+            sync_directory(b".")
+        except OSError as error:
+            raise ChildFailure("Failed to fsync directory while saving DB: %s" % error.strerror) from None
+        self.log.notice("DB saved on disk")
+
+    # SAVE ------------------------------------------------------------------------------------------------------
+
+    def save(self) -> bool:
+        """Write a snapshot now, everybody waits; False, with the reason logged, if it failed."""
+        temporary = foreground_name()
+        try:
+            self.write_file(temporary, self.services.config.dbfilename, None)
+        except ChildFailure as failure:
+            self.log.warning(str(failure))
+            self.note_failure()
+            return False
+        self.saves += 1
+        self.note_success(self.services.keyspace.dirty)
+        return True
+
+    # BGSAVE ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        """Have a child write a snapshot; False, with the reason logged, if none can be had."""
+        services = self.services
+        self.dirty_at_fork = services.keyspace.dirty
+        self.tried_s = monotonic()
+        target = services.config.dbfilename
+
+        def snapshot(progress: Progress) -> None:
+            self.write_file(background_name(os.getpid()), target, progress)
+
+        if not self.children.fork(SNAPSHOT, snapshot, self.end):
+            self.note_failure()
+            return False
+        self.is_scheduled = False
+        self.saves += 1
+        child = self.children.current
+        self.log.notice("Background saving started by pid %d" % (child.pid if child is not None else os.getpid()))
+        return True
+
+    def end(self, succeeded: bool, number: int) -> None:
+        """The child has ended."""
+        if succeeded:
+            self.log.notice("Background saving terminated with success")
+            self.note_success(self.dirty_at_fork)
+        elif number:
+            self.log.warning("Background saving terminated by signal %d" % number)
+            if number != KILLED:
+                self.note_failure()
+        else:
+            self.log.warning("Background saving error")
+            self.note_failure()
+        if number:
+            remove(background_name(self.children.latest_pid))
+        self.last_duration_s = int(monotonic() - self.tried_s)
+        self.last_copied_bytes = self.children.latest_copied_bytes
+        self.reconsider()
+
+    def note_success(self, written: int) -> None:
+        """`written` changes are safe now."""
+        self.services.keyspace.dirty -= written
+        self.saved_at = int(time())
+        self.is_ok = True
+        self.on_state()
+        self.reconsider()
+
+    def note_failure(self) -> None:
+        self.is_ok = False
+        self.on_state()
+        self.reconsider()
+
+    # Save points -----------------------------------------------------------------------------------------------
+
+    def reconsider(self, config: Any = None) -> Optional[str]:
+        """Look at the save points anew at the end of this turn: they, or what they depend on, changed."""
+        self.watched_from = 0
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.on_state()
+        return None
+
+    def watch(self) -> None:
+        """Before the loop sleeps: have enough changes come for another save point?"""
+        dirty = self.services.keyspace.dirty
+        if dirty <= 0 or dirty < self.watched_from:
+            return
+        if self.is_scheduled or self.children.current is not None or self.services.loader.is_loading:
+            return
+        due_at = NEVER
+        self.watched_from = NEVER
+        for seconds, changes in self.services.config.save:
+            if dirty >= changes:
+                due_at = min(due_at, self.saved_at + seconds + 1)
+            else:
+                self.watched_from = min(self.watched_from, changes)
+        if due_at == NEVER:
+            return
+        due_s = monotonic() + max(0.0, due_at - time())
+        if not self.is_ok:
+            due_s = max(due_s, self.tried_s + RETRY_AFTER_S)
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.services.timers.at(due_s, self.save_if_due)
+
+    def save_if_due(self) -> None:
+        """The timer of the save points."""
+        self.timer = None
+        if self.children.current is not None or self.services.loader.is_loading:
+            self.watched_from = 0
+            return
+        dirty = self.services.keyspace.dirty
+        for seconds, changes in self.services.config.save:
+            if dirty >= changes and time() - self.saved_at > seconds:
+                self.log.notice("%d changes in %d seconds. Saving..." % (changes, seconds))
+                self.begin()
+                return
+        self.watched_from = 0
+
+    # The end ---------------------------------------------------------------------------------------------------
+
+    def blocks_writes(self) -> bool:
+        """Whether writes are to be refused since the data cannot be saved."""
+        config = self.services.config
+        return not self.is_ok and config.stop_writes_on_bgsave_error and bool(config.save)
+
+    def stop(self, flags: int) -> Optional[str]:
+        """The last step of a server's life; answers with the reason why it may not end."""
+        if self.children.is_active(SNAPSHOT):
+            self.log.warning("There is a child saving an .rdb. Killing it!")
+            self.children.kill_and_wait()
+        if self.services.loader.is_loading:
+            return None
+        if not flags & SAVE and (flags & NOSAVE or not self.services.config.save):
+            return None
+        self.log.notice("Saving the final RDB snapshot before exiting.")
+        if self.save():
+            return None
+        return "Error trying to save the DB, " + ("exiting anyway." if flags & FORCE else "can't exit.")
+
+    def remove_temporary(self) -> None:
+        """The process ends at once: leave no half-written file."""
+        remove(foreground_name())
+        child = self.children.current
+        if child is not None:
+            self.children.kill()
+            remove(background_name(child.pid))
+
+
+def foreground_name() -> str:
+    return background_name(os.getpid())
+
+
+def background_name(pid: int) -> str:
+    return "temp-%d.rdb" % pid
+
+
+def working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "unknown"
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write to an unbuffered file, which may take less than it is given. Raises OSError."""
+    sent = file.write(data)
+    if sent != len(data):
+        view = memoryview(data)[sent:]
+        while view:
+            view = view[file.write(view) :]
+
+
+def remove(name: Any) -> None:
+    try:
+        os.unlink(name)
+    except OSError:
+        pass
+
+
+def sync_directory(path: bytes) -> None:
+    """Make names durable, where a directory can be opened. Raises OSError."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path or b".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
