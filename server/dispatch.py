@@ -74,6 +74,7 @@ class Dispatcher:
         self.current: Session | None = None  # whose batch is running
         self.caller: Session | None = None  # on whose behalf changes happen now
         self.deferred: List[Tuple[Session, bytes]] = []  # pushes to the current session
+        self.deferred_last: List[Tuple[Session, bytes]] = []  # and those that follow all of them
         self.depth = 0  # commands of EXEC and scripts run at depth 1 and more
         self.slow_floor_ns = LONG_NS
         self.observe_slow: Any = None  # called with (session, spec, argv, elapsed_ns) past the floor
@@ -231,7 +232,7 @@ class Dispatcher:
                 append = out.append if session.reply_mode == REPLY_ON else discard
                 slow_ns = self.slow_floor_ns
                 commands = self.stats.commands
-            elif recording and (self.deferred or self.services.blocking.ready):
+            elif recording and (self.deferred or self.deferred_last or self.services.blocking.ready):
                 self.end_of_turn_for(session)
             if session.halted:
                 break
@@ -370,8 +371,9 @@ class Dispatcher:
         blocking = self.services.blocking
         while True:
             self.propagation.flush()
-            if self.deferred:
-                deferred, self.deferred = self.deferred, []
+            if self.deferred or self.deferred_last:
+                deferred = self.deferred + self.deferred_last
+                self.deferred, self.deferred_last = [], []
                 for session, data in deferred:
                     session.send_encoded(data)
             if not blocking.ready:

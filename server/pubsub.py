@@ -61,8 +61,9 @@ class PubSub:
 
     # Subscribing -----------------------------------------------------------------------------------------------
 
-    def subscribe(self, session: Session, kind: Kind, names: Sequence[bytes]) -> None:
-        """Subscribe and confirm each name."""
+    def subscribe(self, session: Session, kind: Kind, names: Sequence[bytes]) -> List[Push]:
+        """Subscribe; the confirmations of each name."""
+        confirmations = []
         if session.subscriptions is None:
             session.subscriptions = Subscriptions()
         own = kind.names_of(session)
@@ -72,20 +73,22 @@ class PubSub:
                 kind.subscribers.setdefault(name, {})[session] = None
                 if kind is self.patterns and name not in self.matchers:
                     self.matchers[name] = compile_glob(name)
-            session.push(Push([kind.subscribed, name, self.count(session, kind)]))
+            confirmations.append(Push([kind.subscribed, name, self.count(session, kind)]))
         self.settle_standing(session)
+        return confirmations
 
-    def unsubscribe(self, session: Session, kind: Kind, names: Sequence[bytes], confirms: bool = True) -> None:
-        """Unsubscribe from `names`, from everything of this kind if there are none; confirm each."""
+    def unsubscribe(self, session: Session, kind: Kind, names: Sequence[bytes]) -> List[Push]:
+        """Unsubscribe from `names`, from everything of this kind if there are none; the confirmations of each."""
+        confirmations = []
         if not names:
             names = list(kind.names_of(session)) if session.subscriptions is not None else []
-            if not names and confirms:
-                session.push(Push([kind.unsubscribed, None, self.count(session, kind)]))
+            if not names:
+                confirmations.append(Push([kind.unsubscribed, None, self.count(session, kind)]))
         for name in names:
             self._drop(session, kind, name)
-            if confirms:
-                session.push(Push([kind.unsubscribed, name, self.count(session, kind)]))
+            confirmations.append(Push([kind.unsubscribed, name, self.count(session, kind)]))
         self.settle_standing(session)
+        return confirmations
 
     def _drop(self, session: Session, kind: Kind, name: bytes) -> None:
         if session.subscriptions is None or name not in kind.names_of(session):
@@ -102,7 +105,7 @@ class PubSub:
         """Leave every channel without a word: RESET, or the client is gone."""
         if session.subscriptions is not None:
             for kind in (self.channels, self.patterns, self.shard_channels):
-                self.unsubscribe(session, kind, (), confirms=False)
+                self.unsubscribe(session, kind, ())
 
     def count(self, session: Session, kind: Kind) -> int:
         """The number in a confirmation: channels and patterns together, shard channels by themselves."""

@@ -18,7 +18,7 @@ from storage.events import EXPIRED, FLUSHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Sequence
+    from typing import Dict, List, Optional, Sequence
 
     from server.registry import CommandSpec
     from server.services import Services
@@ -95,8 +95,6 @@ class TrackingTable:
         self.victims: List[bytes] = []  # oldest keys last, as they were when the list was made
         self.turns_over_limit = 0
         self.flushed_in = -1  # the batch of changes that was answered with one message for all databases
-        self.early_pushes: Any = None  # the list of deferred pushes in which ...
-        self.early_count = 0  # ... this many of ours stand before those of others
 
     @property
     def total_keys(self) -> int:
@@ -147,6 +145,8 @@ class TrackingTable:
         if not self.sessions:
             self.services.dispatch.unlisten(self)
             self.services.dispatch.unlisten(self.after_notifications)
+            self.table = {}  # from now on nobody sees the changes that would empty it
+            self.total_items = 0
 
     def refuse_overlap(self, session: Session, prefixes: Sequence[bytes]) -> None:
         """A client's prefixes must not overlap: it would hear of a key twice."""
@@ -283,16 +283,12 @@ class TrackingTable:
         self.send(session, target, head + body)
 
     def send(self, session: Session, target: Session, data: bytes) -> None:
-        """Send now; after the reply, and before other deferred pushes, where the tracking client's command runs."""
+        """Send now; after the reply and after messages to the same client where it is the tracking client's command."""
         dispatch = self.services.dispatch
         if session is not dispatch.current and target is not dispatch.current:
             target.send_encoded(data)
             return
-        if dispatch.deferred is not self.early_pushes:
-            self.early_pushes = dispatch.deferred
-            self.early_count = 0
-        dispatch.deferred.insert(self.early_count, (target, data))
-        self.early_count += 1
+        dispatch.deferred_last.append((target, data))
 
 
 class Expirations:

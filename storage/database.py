@@ -196,6 +196,10 @@ class Database:
             if self.space.hears_new:
                 self.changed(key, NEW, 0)
         elif self.lapses and key in self.lapses:
+            if self.lapses[key] <= self.clock.now_ms and not self.space.keeps_lapsed:
+                self.expire(key)  # its end is stated before what takes its place
+                self.put(key, value)
+                return
             self.deadlines.discard(key)
         if self.field_deadlines.live:
             self.field_deadlines.discard(key)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from protocol.reply import OK, Map, Verbatim
+from protocol.reply import NO_REPLY, OK, Map, Verbatim
+from server import admission
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from storage.errors import CommandError
 from storage.numeric import parse_int
@@ -33,6 +34,8 @@ def monitor(ctx: Session, argv: Argv) -> Any:
     """Show every command that the server runs to this connection."""
     if ctx.denies_blocking:
         raise CommandError(b"ERR MONITOR isn't allowed for DENY BLOCKING client")
+    if ctx.mode & admission.IS_REPLICA:
+        return NO_REPLY  # it does already; Redis says nothing
     ctx.server.monitoring.add(ctx)
     return OK
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from protocol.reply import NO_REPLY
+from protocol.reply import NO_REPLY, Multi
 from server.keyspecs import NOT_KEY, key_range, one_key
 from server.registry import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, Group, subcommand_syntax
+from server.session import REPLY_ON
 from storage.errors import CommandError
 from storage.globbing import compile_glob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Sequence
+    from typing import Any, List, Sequence
 
+    from protocol.reply import Push
     from server.pubsub import Kind
     from server.session import Session
 
@@ -21,10 +23,19 @@ pubsub = Group("pubsub")
 
 
 def subscribe_to(ctx: Session, kind: Kind, names: Argv) -> Any:
-    if ctx.denies_blocking and ctx.resp == 2:
-        # A client in a transaction could not tell these confirmations from the replies of the transaction.
-        raise CommandError(b"ERR %b isn't allowed for a DENY BLOCKING client" % kind.subscribed.upper())
-    ctx.server.pubsub.subscribe(ctx, kind, names)
+    return confirmed(ctx, ctx.server.pubsub.subscribe(ctx, kind, names))
+
+
+def unsubscribe_from(ctx: Session, kind: Kind, names: Argv) -> Any:
+    return confirmed(ctx, ctx.server.pubsub.unsubscribe(ctx, kind, names))
+
+
+def confirmed(ctx: Session, confirmations: List[Push]) -> Any:
+    """Confirmations stand where the reply would stand, in a transaction too, and are sent in silence too."""
+    if ctx.reply_mode == REPLY_ON:
+        return Multi(confirmations)
+    for confirmation in confirmations:
+        ctx.push(confirmation)
     return NO_REPLY
 
 
@@ -78,8 +89,7 @@ def ssubscribe(ctx: Session, argv: Argv) -> Any:
 )
 def unsubscribe(ctx: Session, argv: Argv) -> Any:
     """Stop listening to some channels or to all of them."""
-    ctx.server.pubsub.unsubscribe(ctx, ctx.server.pubsub.channels, argv[1:])
-    return NO_REPLY
+    return unsubscribe_from(ctx, ctx.server.pubsub.channels, argv[1:])
 
 
 @pubsub.command(
@@ -92,8 +102,7 @@ def unsubscribe(ctx: Session, argv: Argv) -> Any:
 )
 def punsubscribe(ctx: Session, argv: Argv) -> Any:
     """Stop listening by some patterns or by all of them."""
-    ctx.server.pubsub.unsubscribe(ctx, ctx.server.pubsub.patterns, argv[1:])
-    return NO_REPLY
+    return unsubscribe_from(ctx, ctx.server.pubsub.patterns, argv[1:])
 
 
 @pubsub.command(
@@ -107,8 +116,7 @@ def punsubscribe(ctx: Session, argv: Argv) -> Any:
 )
 def sunsubscribe(ctx: Session, argv: Argv) -> Any:
     """Stop listening to some shard channels or to all of them."""
-    ctx.server.pubsub.unsubscribe(ctx, ctx.server.pubsub.shard_channels, argv[1:])
-    return NO_REPLY
+    return unsubscribe_from(ctx, ctx.server.pubsub.shard_channels, argv[1:])
 
 
 @pubsub.command(
