@@ -65,11 +65,6 @@ class Gate:
         trips = spec.trips
         if spec.name == b"exec" and session.transaction is not None:
             trips |= when.trips_of(session.transaction.flags)
-            try:
-                return self.judge(session, spec, argv, trips & (self.dispatch.mode | session.mode))
-            except CommandError as error:
-                session.transaction.spoil()
-                raise CommandError(b"EXECABORT Transaction discarded because of: " + bare(error.text)) from None
         return self.judge(session, spec, argv, trips & (self.dispatch.mode | session.mode))
 
     def judge(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], mode: int) -> Any:
@@ -113,6 +108,13 @@ class Gate:
         if mode & when.NO_TOUCH and spec.name != b"touch":
             return self.run_untouched(session, spec, argv)
         return None
+
+    def abort(self, session: Session, text: bytes) -> bytes:
+        """An EXEC was refused, for whatever reason: end its transaction and return what to tell the client."""
+        session.transaction = None
+        session.set_mode(when.IN_MULTI, False)
+        self.services.watching.forget(session)
+        return b"EXECABORT Transaction discarded because of: " + bare(text)
 
     def refusal_in_exec(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> ErrorReply | None:
         """Permissions may have changed since a command was queued; everything else was judged for the whole EXEC."""

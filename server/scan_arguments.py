@@ -15,16 +15,18 @@ MAX_CURSOR = 2**64 - 1
 
 
 def parse_cursor(argument: bytes) -> int:
-    """A cursor as C's strtoull reads it; a negative one wraps around, nothing at all is 0."""
-    text = argument
-    if text[:1] in (b"-", b"+"):
-        text = text[1:]
-    if argument == b"":
-        return 0
-    if not text.isdigit() or len(text) > 100 or int(text) > MAX_CURSOR:
+    """An unsigned 64-bit cursor. Redis leaves what is no canonical integer to C's strtoull: a plus sign, zeros and
+    spaces in front are fine, and what is not canonical may even be negative (it wraps around)."""
+    text = argument.lstrip(b" \t\n\v\f\r")
+    digits = text[1:] if text[:1] in (b"-", b"+") else text
+    if not digits.isdigit() or len(digits) > 100 or int(digits) > MAX_CURSOR:
         raise CommandError(INVALID_CURSOR)
-    value = int(text)
-    return (-value) & MAX_CURSOR if argument[:1] == b"-" else value
+    value = int(digits)
+    if text[:1] != b"-":
+        return value
+    if len(text) == len(argument) and 0 < value <= 2**63 and digits[:1] != b"0":
+        raise CommandError(INVALID_CURSOR)
+    return -value & MAX_CURSOR
 
 
 class ScanOptions:

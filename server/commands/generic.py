@@ -9,19 +9,18 @@ import random
 
 from protocol.reply import OK, Status
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
+from server.number_arguments import integer_between
 from server.registry import DENYOOM, FAST, READONLY, TOUCHES_ARBITRARY_KEYS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage import events
 from storage.errors import (
     DB_OUT_OF_RANGE,
     NO_SUCH_KEY,
-    NOT_AN_INTEGER,
     SAME_OBJECT,
     SYNTAX_ERROR,
     CommandError,
 )
 from storage.globbing import compile_glob
-from storage.numeric import parse_int
 from storage.types import kinds
 
 TYPE_CHECKING = False
@@ -189,12 +188,7 @@ def renamenx(ctx: Session, argv: Argv) -> int:
 
 def database(ctx: Session, argument: bytes) -> Database:
     """The database that an argument names."""
-    try:
-        number = parse_int(argument)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
-    if not -(2**31) <= number < 2**31:
-        raise CommandError(NOT_AN_INTEGER)
+    number = integer_between(argument, -(2**31), 2**31 - 1)
     databases: list[Database] = ctx.keyspace.databases
     if not 0 <= number < len(databases):
         raise CommandError(DB_OUT_OF_RANGE)
