@@ -69,7 +69,7 @@ class Gate:
 
     def judge(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], mode: int) -> Any:
         """The ordered checks themselves."""
-        if mode & when.IS_MASTER:
+        if session.mode & when.IS_MASTER:
             return None
         if mode & when.NEEDS_AUTH:
             raise CommandError(NO_AUTH)
