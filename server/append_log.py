@@ -65,7 +65,7 @@ class AppendLog:
         self.retry_timer: Any = None
         self.rewrite_at = 1 << 63  # bytes
         self.on_growth: Callable[[], None] = lambda: None
-        self.on_state: Callable[[], None] = lambda: None  # whether writes are to be refused may have changed
+        self.on_state: Callable[[], Any] = lambda: None  # whether writes are to be refused may have changed
         self.on_synced: List[Callable[[int], None]] = []  # told of each new `synced`
         self.config.on_change("appendfsync", self.follow_policy)
         self.config.on_change("aof-timestamp-enabled", self.follow_timestamps)
@@ -240,6 +240,8 @@ class AppendLog:
             self.request_sync()
 
     def request_sync(self) -> None:
+        if self.descriptor < 0:
+            return
         self.requested_s = monotonic()
         try:
             descriptor = os.dup(self.descriptor)

@@ -29,7 +29,7 @@ class LogDirectory:
 
     @property
     def prefix(self) -> bytes:
-        return self.config.appendfilename  # type: ignore[no-any-return]
+        return self.config.appendfilename
 
     @property
     def manifest_name(self) -> bytes:

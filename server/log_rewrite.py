@@ -131,7 +131,7 @@ class LogRewrite:
         try:
             with open(temporary, "wb", buffering=0) as file:
                 if self.config.aof_use_rdb_preamble:
-                    self.snapshots.write(file, progress, is_log_base=True)  # type: ignore[arg-type]
+                    self.snapshots.write(file, progress, is_log_base=True)
                 else:
                     self.write_commands(file, progress)
                 os.fsync(file.fileno())

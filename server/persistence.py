@@ -14,6 +14,8 @@ from server.append_log import OFF, ON, AppendLog
 from server.children import REWRITE, SNAPSHOT, Children
 from server.loading import Loader, LoadFailure, LoadStopped
 from server.log_rewrite import LogRewrite
+from server.migration import Migration
+from server.reloading import SUBCOMMANDS
 from server.snapshots import Snapshots
 
 TYPE_CHECKING = False
@@ -41,9 +43,11 @@ class Persistence:
         services.persistence = self
         self.children = services.children = Children(services, reactor)
         self.loader = services.loader = Loader(services, reactor)
-        self.snapshots = Snapshots(services, self.children)
-        self.append_log = AppendLog(services, reactor, self.children)
+        self.snapshots = services.snapshots = Snapshots(services, self.children)
+        self.append_log = services.append_log = AppendLog(services, reactor, self.children)
         self.rewrite = LogRewrite(services, self.children, self.append_log, self.snapshots)
+        services.migration = Migration(services, reactor)
+        services.debug_subcommands.update(SUBCOMMANDS)
         self.children.before_fork.append(self.flush_log)
         self.waiting: List[Tuple[Session, Any, int]] = []  # sessions in WAITAOF, their Block, the offset they wait for
         self.append_log.on_synced.append(self.serve_waiting)

@@ -54,6 +54,10 @@ class Services:
         self.persistence: Any
         self.loader: Any
         self.children: Any
+        self.snapshots: Any
+        self.append_log: Any
+        self.replication: Any
+        self.migration: Any
         self.debug_subcommands: Dict[bytes, Any] = {}  # what services add to DEBUG: fewest, most arguments, function
         self.unsent: List[Session] = []
         self.doomed: List[Session] = []

@@ -50,7 +50,7 @@ class Snapshots:
         self.saves = 0
         self.is_scheduled = False
         self.dirty_at_fork = 0
-        self.on_state: Callable[[], None] = lambda: None  # whether writes are to be refused may have changed
+        self.on_state: Callable[[], Any] = lambda: None  # whether writes are to be refused may have changed
         self.functions: Callable[[], Iterable[bytes]] = lambda: ()  # sources of libraries to be saved
         self.replication: Callable[[], Any] = lambda: None  # what a snapshot notes of the replication stream
         self.timer: Any = None
@@ -59,8 +59,13 @@ class Snapshots:
 
     # Writing ---------------------------------------------------------------------------------------------------
 
-    def write(self, file: BinaryIO, progress: Optional[Progress], is_log_base: bool = False) -> None:
-        """Write everything as a snapshot into an open, unbuffered file; also the base of a log. Raises OSError."""
+    def write(
+        self, file: BinaryIO, progress: Optional[Progress], is_log_base: bool = False, limit_sync: bool = True
+    ) -> None:
+        """Write everything as a snapshot into an open, unbuffered file, also as the base of a log. Raises OSError.
+
+        `limit_sync` False: into a pipe, which cannot be synced.
+        """
         from storage.rdb.writer import SnapshotWriter, aux_fields, needed_version
 
         services = self.services
@@ -77,7 +82,7 @@ class Snapshots:
             self.replication(),
         )
         unsynced = 0
-        syncs = config.rdb_save_incremental_fsync
+        syncs = limit_sync and config.rdb_save_incremental_fsync
         rested = 0
         for piece in writer.pieces(databases, aux, self.functions(), self.age()):
             write_all(file, piece)
@@ -127,7 +132,7 @@ class Snapshots:
         try:
             with file:
                 step = "write"
-                self.write(file, progress)  # type: ignore[arg-type]
+                self.write(file, progress)
                 step = "fsync"
                 os.fsync(file.fileno())
         except OSError as error:
@@ -263,6 +268,15 @@ class Snapshots:
                 self.begin()
                 return
         self.watched_from = 0
+
+    def replace_by_empty(self) -> None:
+        """FLUSHALL: the file is not to bring back what is gone, if there are save points to write one for."""
+        if self.children.is_active(SNAPSHOT):
+            self.children.kill()
+        if self.services.config.save and not self.services.loader.is_loading:
+            dirty = self.services.keyspace.dirty
+            self.save()
+            self.services.keyspace.dirty = dirty
 
     # The end ---------------------------------------------------------------------------------------------------
 

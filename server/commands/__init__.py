@@ -41,6 +41,7 @@ MODULES = (
     "introspection",
     "config_commands",
     "persistence",
+    "migrating",
     "administration",
     "memory",
     "debugging",

@@ -153,6 +153,7 @@ def flushall(ctx: Session, argv: Argv) -> Any:
     check_mode_of_flush(argv)
     ctx.keyspace.flush()
     ctx.propagate_as(*argv)
+    ctx.server.snapshots.replace_by_empty()
     return OK
 
 

@@ -1,0 +1,71 @@
+"""DEBUG RELOAD and LOADAOF: the data set goes to disk and back while the server runs.
+
+Both are the loader that a start uses. They serve testers, who find with them what a restart would lose.
+"""
+
+from __future__ import annotations
+
+from protocol.reply import OK
+from server.append_log import ON
+from server.loading import LoadFailure, LoadStopped
+from storage.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+    from server.session import Session
+
+RELOAD_FAILED = b"ERR Error trying to load the RDB dump, check server logs"
+UNKNOWN_OPTION = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
+
+
+def forget_data(ctx: Session) -> None:
+    """Empty every database, and tell nobody: what is there comes back at once."""
+    for db in ctx.keyspace.databases:
+        db.flush()
+
+
+def reload_snapshot(ctx: Session, argv: Sequence[bytes]) -> Any:
+    """DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]: save, empty, load."""
+    options = {word.upper() for word in argv[2:]}
+    if options - {b"MERGE", b"NOFLUSH", b"NOSAVE"}:
+        raise CommandError(UNKNOWN_OPTION)
+    server = ctx.server
+    if b"NOSAVE" not in options and not server.persistence.snapshots.save():
+        raise CommandError(b"ERR")
+    if b"NOFLUSH" not in options:
+        forget_data(ctx)
+    load(ctx, lambda: server.loader.load_snapshot(server.config.dbfilename, replaces=b"MERGE" in options))
+    server.log.warning("DB reloaded by DEBUG RELOAD")
+    return OK
+
+
+def reload_log(ctx: Session, argv: Sequence[bytes]) -> Any:
+    """DEBUG LOADAOF: write out what is logged, empty, run the log."""
+    server = ctx.server
+    persistence = server.persistence
+    if persistence.append_log.state == ON:
+        persistence.append_log.flush(forced=True)
+    forget_data(ctx)
+    load(ctx, persistence.rewrite.replay)
+    server.keyspace.dirty = 0
+    server.log.notice("Append Only File loaded by DEBUG LOADAOF")
+    return OK
+
+
+def load(ctx: Session, call: Any) -> None:
+    try:
+        call()
+    except LoadFailure as failure:
+        for line in failure.lines:
+            ctx.server.log.warning(line)
+        raise CommandError(RELOAD_FAILED) from None
+    except LoadStopped:
+        raise CommandError(RELOAD_FAILED) from None
+
+
+SUBCOMMANDS = {
+    b"RELOAD": (0, -1, reload_snapshot),
+    b"LOADAOF": (0, 0, reload_log),
+}
