@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protocol.reply import Map, SetReply
+from server.client_names import c_text
 from server.registry import ADMIN, CATEGORY_BITS, CATEGORY_NAMES, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from storage.errors import NOT_AN_INTEGER, CommandError
 from storage.numeric import parse_int
@@ -126,7 +127,7 @@ def acl_cat(ctx: Session, argv: Argv) -> List[bytes]:
         raise CommandError(subcommand_syntax(argv))
     bit = CATEGORY_BITS.get(argv[2].lower())
     if bit is None:
-        raise CommandError(b"ERR Unknown category '%b'" % argv[2])
+        raise CommandError(b"ERR Unknown category '%b'" % c_text(argv[2]))
     return [spec.name for spec in ctx.registry.specs if spec.categories & bit]
 
 

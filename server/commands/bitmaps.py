@@ -216,7 +216,7 @@ def bitop(ctx: Session, argv: Argv) -> int:
     result = bitmap.invert(values[0]) if operation is None else bitmap.combine(operation, values)
     db, destination = ctx.db, argv[2]
     if result:
-        db.put(destination, result)
+        db.put(destination, bytearray(result))  # What BITOP makes is raw, however short.
         db.changed(destination, events.SET, 1)
     else:
         db.delete(destination)

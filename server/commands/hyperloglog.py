@@ -184,7 +184,7 @@ def pfdebug(ctx: Session, argv: Argv) -> Any:
             return 1
     except hll.Corrupted:
         raise CommandError(CORRUPTED) from None
-    raise CommandError(b"ERR Unknown PFDEBUG subcommand '%b'" % argv[1])
+    raise CommandError(b"ERR Unknown PFDEBUG subcommand '%b'" % argv[1].partition(b"\0")[0])
 
 
 @hyperloglogs.command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protocol.reply import NO_REPLY, OK, Map, Verbatim
 from server import admission
+from server.client_names import c_text
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from storage.errors import CommandError
 from storage.numeric import parse_int
@@ -177,7 +178,7 @@ def latency_graph(ctx: Session, argv: Argv) -> Verbatim:
 
     series = ctx.server.latency.events.get(argv[2])
     if series is None:
-        raise CommandError(b"ERR No samples available for event '%b'" % argv[2])
+        raise CommandError(b"ERR No samples available for event '%b'" % c_text(argv[2]))
     text = graph(argv[2].decode("utf-8", "replace"), series, ctx.now_ms // 1000)
     return Verbatim(b"txt", text.encode())
 

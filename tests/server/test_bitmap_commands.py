@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.commands import bitmaps
+from server.commands import bitmaps, objects
 from storage.types.list import List
 from tests.harness.handlers import Desk
 
@@ -116,6 +116,12 @@ def test_bitop_replaces_a_key_of_any_type_with_a_string(with_list):
     assert with_list.run(bitmaps.bitop, "BITOP", "not", "l", "a") == 1
     assert with_list.db.peek(b"l") == b"\xf0"
     assert with_list.events == [(b"l", b"set", 1)]
+
+
+def test_what_bitop_makes_is_raw_however_short(desk):
+    desk.db.put(b"a", b"12")
+    desk.run(bitmaps.bitop, "BITOP", "OR", "d", "a")
+    assert desk.run(objects.object_encoding, "OBJECT", "ENCODING", "d") == b"raw"
 
 
 def test_bitop_without_any_bits_deletes_the_destination(desk):
