@@ -169,14 +169,14 @@ class Connection:
                 else:
                     session.doom()
                     return True
-            session.net_out += sent
             self.stats.net_out += sent
             if out:
                 session.out_bytes = sum(map(len, out))
                 self.services.clients.judge_output(session)
                 return False
-            session.out_bytes = 0
-            session.soft_limit_since_ms = 0
+            if session.out_bytes:
+                session.out_bytes = 0
+                session.soft_limit_since_ms = 0
         if session.halted & CLOSING:
             session.doom()
         return True

@@ -14,7 +14,7 @@ from server import admission
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator, List, Optional, Sequence, Tuple
+    from typing import Any, Iterator, List, Optional, Sequence
 
     from protocol.encoder import Table
     from server.registry import CommandSpec
@@ -62,7 +62,6 @@ class Session:
         "command",
         "commands_run",
         "net_in",
-        "net_out",
         "transaction",
         "watched",
         "denies_blocking",
@@ -101,7 +100,6 @@ class Session:
         self.command: Optional[CommandSpec] = None  # the last one
         self.commands_run = 0
         self.net_in = 0
-        self.net_out = 0
         self.transaction: Any = None
         self.watched: Any = None
         self.denies_blocking = False
