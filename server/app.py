@@ -33,6 +33,7 @@ from server.pubsub import PubSub
 from server.reactor import Reactor
 from server.reception import Reception
 from server.registry import Registry
+from server.replication.service import Replication
 from server.services import Services
 from server.slowlog import SlowLog
 from server.stats import Stats
@@ -90,6 +91,7 @@ class Application:
         services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
         Persistence(services, self.reactor)
+        services.replication = Replication(services, self.reactor)
         config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
 
     def role_letter(self) -> str:
@@ -140,6 +142,7 @@ class Application:
         if not services.persistence.start():
             self.close()
             return services.lifecycle.exit_code if self.reactor.stopping else 1
+        services.replication.start()
         for kind in self.listening.kinds():
             log.notice("Ready to accept connections %s" % kind)
         self.reactor.run()

@@ -111,6 +111,10 @@ class Clients:
         """Doom a client that lets more output wait than its class allows: at once, or for too long."""
         hard, soft, seconds = self.services.config.client_output_buffer_limit[session.kind]
         waiting = session.out_bytes
+        if session.kind == b"replica" and session.extra is not None:
+            # Not the snapshot; and less than the backlog is held for it anyway.
+            waiting = session.extra.waiting_bytes()
+            hard = max(hard, self.services.config.repl_backlog_size) if hard else 0
         now_ms = self.services.keyspace.clock.now_ms
         if hard and waiting >= hard:
             pass

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Change = Tuple[Database, Optional[bytes], Event, int]
 
+PARTS = ("data", "deadlines", "lapses", "field_deadlines", "access", "index")  # what a database's contents are
 EXPIRY_STEPS = 16  # keys expired between two looks at the clock, about 50 us
 
 
@@ -118,12 +119,24 @@ class Keyspace:
     def swap(self, first: int, second: int) -> None:
         """Exchange the contents of two databases. O(1); clients stay with their number."""
         one, other = self.databases[first], self.databases[second]
-        for part in ("data", "deadlines", "lapses", "field_deadlines", "access", "index"):
+        for part in PARTS:
             ours, theirs = getattr(one, part), getattr(other, part)
             setattr(one, part, theirs)
             setattr(other, part, ours)
         one.changed(None, SWAPPED, 1)
         other.changed(None, SWAPPED, 0)
+
+    def beside(self) -> Keyspace:
+        """An empty keyspace of the same shape, to be filled while this one is read."""
+        return Keyspace(len(self.databases), self.clock, self.limits)
+
+    def take_over(self, other: Keyspace) -> None:
+        """Have the contents of another keyspace, made by `beside`, which must not be used any more. O(databases)."""
+        for db, source in zip(self.databases, other.databases):
+            for part in PARTS:
+                setattr(db, part, getattr(source, part))
+            db.deadlines.alarm = db.field_deadlines.alarm = self.alarm
+        self.alarm.due_ms = self.next_deadline_ms()
 
     def __len__(self) -> int:
         return sum(map(len, self.databases))

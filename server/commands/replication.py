@@ -1,10 +1,25 @@
-"""Masters and replicas, as far as a master without replicas goes: ROLE, WAIT, WAITAOF, FAILOVER, REPLICAOF."""
+"""Masters and replicas: following, being followed, waiting for replicas, handing over.
+
+Argument grammar; what happens is `server.replication`.
+"""
 
 from __future__ import annotations
 
-from protocol.reply import OK, Block
+from protocol.reply import NO_REPLY, OK, Status
+from server.client_description import describe
 from server.number_arguments import integer, integer_between, not_negative
-from server.registry import ADMIN, BLOCKING, FAST, LOADING, NO_ASYNC_LOADING, NOSCRIPT, STALE, Group
+from server.registry import (
+    ADMIN,
+    ALLOW_BUSY,
+    BLOCKING,
+    FAST,
+    LOADING,
+    NO_ASYNC_LOADING,
+    NO_MULTI,
+    NOSCRIPT,
+    STALE,
+    Group,
+)
 from server.timeout_arguments import timeout_of_milliseconds
 from storage.errors import SYNTAX_ERROR, CommandError
 from storage.numeric import parse_int
@@ -21,6 +36,14 @@ server = Group("server")
 generic = Group("generic")
 
 MAX_PORT = 65535
+WAIT_ON_REPLICA = (
+    b"ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured "
+    b"to be writable (which is not the default) writes to replicas are just local and are not propagated."
+)
+WAITAOF_ON_REPLICA = (
+    b"ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and "
+    b"are not propagated."
+)
 
 
 @server.command(
@@ -33,7 +56,9 @@ MAX_PORT = 65535
 )
 def role(ctx: Session, argv: Argv) -> List[Any]:
     """Tell that this is a master, how far its history goes, and who follows it."""
-    return [b"master", 0, []]
+    from server.replication.reporting import role as of
+
+    return of(ctx.server.replication)
 
 
 @generic.command(
@@ -50,9 +75,9 @@ def wait(ctx: Session, argv: Argv) -> Any:
     """Wait until some replicas have what this connection wrote; tells how many do."""
     wanted = integer(argv[1])
     timeout_ms = timeout_of_milliseconds(argv[2], ctx.now_ms)
-    if wanted <= 0:
-        return 0
-    return Block((), timeout_ms, on_timeout=0, kind=Block)
+    if ctx.server.replication.is_replica:
+        raise CommandError(WAIT_ON_REPLICA)
+    return ctx.server.replication.waits.wait(ctx, wanted, timeout_ms)
 
 
 @generic.command(
@@ -70,16 +95,11 @@ def waitaof(ctx: Session, argv: Argv) -> Any:
     wanted_here = integer_between(argv[1], 0, 1)
     wanted = not_negative(argv[2])
     timeout_ms = timeout_of_milliseconds(argv[3], ctx.now_ms)
+    if ctx.server.replication.is_replica:
+        raise CommandError(WAITAOF_ON_REPLICA)
     if wanted_here and not ctx.server.config.appendonly:
         raise CommandError(b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
-    persistence = ctx.server.persistence
-    is_synced = persistence.is_local_synced()
-    if is_synced >= wanted_here and not wanted:
-        return [int(is_synced), 0]
-    block = Block((), timeout_ms, on_timeout=[int(is_synced), 0], kind=Block)
-    if not wanted:
-        persistence.wait_for_sync(ctx, block)
-    return block
+    return ctx.server.replication.waits.wait(ctx, wanted, timeout_ms, in_logs=True, wants_own=wanted_here == 1)
 
 
 @server.command(
@@ -93,9 +113,14 @@ def waitaof(ctx: Session, argv: Argv) -> Any:
 def failover(ctx: Session, argv: Argv) -> Any:
     """Hand the mastership over to a replica."""
     if len(argv) == 2 and argv[1].upper() == b"ABORT":
-        raise CommandError(b"ERR No failover in progress.")
+        failover = ctx.server.replication.failover
+        if failover is None:
+            raise CommandError(b"ERR No failover in progress.")
+        failover.call_off()
+        return OK
     timeout_ms = 0
     host = b""
+    port = 0
     forced = False
     at = 1
     while at < len(argv):
@@ -107,7 +132,7 @@ def failover(ctx: Session, argv: Argv) -> Any:
                 raise CommandError(b"ERR FAILOVER timeout must be greater than 0")
             at += 1
         elif option == b"TO" and left >= 2 and not host:
-            integer(argv[at + 2])
+            port = integer(argv[at + 2])
             host = argv[at + 1]
             at += 2
         elif option == b"FORCE" and not forced:
@@ -115,7 +140,10 @@ def failover(ctx: Session, argv: Argv) -> Any:
         else:
             raise CommandError(SYNTAX_ERROR)
         at += 1
-    raise CommandError(b"ERR FAILOVER requires connected replicas.")
+    from server.replication.failover import begin
+
+    begin(ctx.server.replication, host.decode("latin-1") if host else None, port, timeout_ms, forced)
+    return OK
 
 
 @server.command(
@@ -137,12 +165,55 @@ def failover(ctx: Session, argv: Argv) -> Any:
 )
 def replicaof(ctx: Session, argv: Argv) -> Any:
     """Follow a master, or (NO ONE) be one."""
+    replication = ctx.server.replication
+    if replication.is_failing_over:
+        raise CommandError(b"ERR REPLICAOF not allowed while failing over.")
+    by = describe(ctx).decode("utf-8", "backslashreplace")
     if argv[1].upper() == b"NO" and argv[2].upper() == b"ONE":
+        replication.promote(by)
         return OK
+    if ctx.kind == b"replica":
+        raise CommandError(b"ERR Command is not valid when client is a replica.")
     try:
         port = parse_int(argv[2])
     except ValueError:
         port = -1
     if not 0 <= port <= MAX_PORT:
         raise CommandError(b"ERR Invalid master port")
-    raise CommandError(b"ERR This server cannot follow a master")
+    host = argv[1].decode("utf-8", "surrogateescape")
+    if ctx.server.config.replicaof == (host, port):
+        return Status(b"OK Already connected to specified master")
+    replication.follow(host, port, by)
+    return OK
+
+
+@server.command(
+    "REPLCONF",
+    arity=-1,
+    flags=ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    since="3.0.0",
+    complexity="O(1)",
+    is_system=True,
+)
+def replconf(ctx: Session, argv: Argv) -> Any:
+    """What a replica says of itself: its address, what it understands, how far it is."""
+    return ctx.server.replication.primary.configure(ctx, argv)
+
+
+@server.command(
+    "PSYNC",
+    arity=-3,
+    flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI,
+    since="2.8.0",
+    syntax="replicationid offset",
+)
+@server.command(
+    "SYNC",
+    arity=1,
+    flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI,
+    since="1.0.0",
+)
+def psync(ctx: Session, argv: Argv) -> Any:
+    """Make the connection a replica's link: it gets the data set, or what it missed, then every change."""
+    ctx.server.replication.primary.synchronise(ctx, argv)
+    return NO_REPLY

@@ -1,0 +1,491 @@
+"""The link to the master: connecting, introducing ourselves, the snapshot, the stream.
+
+Owns the socket and what is expected on it next; nothing waits for it. A link that breaks is tried again at once, then
+every second; what was applied stays known (`service.history`), so the master may go on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from errno import EAGAIN, EINPROGRESS, EWOULDBLOCK
+from time import monotonic
+
+from server import admission
+from server.replication.applying import Applier, BrokenStream
+from server.replication.transfer import Transfer, TransferFailure
+from server.session import DOOMED, REPLY_OFF
+from server.version import REDIS_VERSION
+from storage.aof.records import encode_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional, Tuple
+
+    from server.replication.service import Replication
+    from server.session import Session
+
+    Expectation = Tuple[str, Callable[[bytes], None]]
+
+CONNECT, CONNECTING, HANDSHAKE, TRANSFER, CONNECTED = range(5)
+# As ROLE names them.
+ROLE_NAMES = (b"connect", b"connecting", b"handshake", b"sync", b"connected")
+WOULD_BLOCK = (EAGAIN, EWOULDBLOCK, EINPROGRESS)
+RECV_BYTES = 64 * 1024
+LOAD_RECV_BYTES = 1 << 20
+MAX_LINE_BYTES = 64 * 1024
+
+
+class MasterLink:
+    """Exists while this server is a replica."""
+
+    def __init__(self, replication: Replication, host: str, port: int) -> None:
+        self.replication = replication
+        self.services = replication.services
+        self.config = replication.services.config
+        self.log = replication.services.log
+        self.history = replication.history
+        self.host = host
+        self.port = port
+        self.state = CONNECT
+        self.socket: Any = None
+        self.session: Optional[Session] = None  # of the stream
+        self.applier: Optional[Applier] = None
+        self.transfer: Optional[Transfer] = None
+        self.expected: List[Expectation] = []
+        self.input = b""
+        self.output = bytearray()
+        self.heard_s = monotonic()
+        self.down_since_s = monotonic()
+        self.was_up = False
+        self.db_number = 0  # the database that the stream is in
+        self.full_id = b""
+        self.full_offset = 0
+        self.timer: Any = None
+        self.is_failover = False  # ask the new master to take over
+        self.is_closed = False
+
+    # Connecting ------------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Begin to connect; failing is found out later."""
+        if self.is_closed or self.state != CONNECT:
+            return
+        self.log.notice("Connecting to MASTER %s:%d" % (self.host, self.port))
+        sock = None
+        try:
+            places = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            family, kind, protocol, _, address = places[0]
+            sock = socket.socket(family, kind, protocol)
+            sock.setblocking(False)
+            if self.config.bind_source_addr:
+                sock.bind((self.config.bind_source_addr, 0))
+            code = sock.connect_ex(address)
+            if code and code not in WOULD_BLOCK:
+                raise OSError(code, os.strerror(code))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            self.log.warning("Unable to connect to MASTER: %s" % (error.strerror or error))
+            return
+        self.socket = sock
+        self.state = CONNECTING
+        self.heard_s = monotonic()
+        self.input = b""
+        self.output = bytearray()
+        self.replication.reactor.selector.register(sock, selectors.EVENT_WRITE, self.on_connected)
+        self.log.notice("MASTER <-> REPLICA sync started")
+
+    def on_connected(self) -> None:
+        if self.socket is None or self.state != CONNECTING:
+            return  # ended by another event of this turn
+        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.fail("Error condition on socket for SYNC: %s" % os.strerror(code))
+            return
+        self.log.notice("Non blocking connect for SYNC fired the event.")
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector = self.replication.reactor.selector
+        selector.unregister(self.socket)
+        selector.register(self.socket, selectors.EVENT_READ, self.on_readable)
+        self.state = HANDSHAKE
+        self.heard_s = monotonic()
+        self.expected = [("PING", self.on_pong)]
+        self.send(b"PING")
+
+    def send(self, *argv: bytes) -> None:
+        self.send_raw(encode_record(argv))
+
+    def send_raw(self, data: bytes) -> None:
+        """Send now if possible, else with what is sent next: a master that reads nothing gets nothing."""
+        if self.socket is None:
+            return
+        self.output += data
+        try:
+            sent = self.socket.send(self.output)
+            del self.output[:sent]
+        except OSError as error:
+            if error.errno not in WOULD_BLOCK:
+                self.lose_soon()
+
+    def lose_soon(self) -> None:
+        """The socket is broken: end the link between two units, not inside of one."""
+        self.services.timers.at(monotonic(), lambda sock=self.socket: self.lose() if sock is self.socket else None)
+
+    # Handshake -------------------------------------------------------------------------------------------------
+
+    def on_pong(self, line: bytes) -> None:
+        if line[:1] != b"+" and not line.startswith((b"-NOAUTH", b"-NOPERM", b"-ERR operation not permitted")):
+            self.fail("Error reply to PING from master: '%s'" % line.decode("latin-1"))
+            return
+        self.log.notice("Master replied to PING, replication can continue...")
+        config = self.config
+        password, user = config.masterauth, config.masteruser
+        self.expected = []
+        if password:
+            self.ask("AUTH", self.on_auth, *((user, password) if user else (password,)))
+        port = config.replica_announce_port or config.port or config.tls_port
+        self.ask("REPLCONF listening-port", self.on_configured, b"listening-port", b"%d" % port)
+        if config.replica_announce_ip:
+            self.ask("REPLCONF ip-address", self.on_configured, b"ip-address", config.replica_announce_ip)
+        self.ask("REPLCONF capa", self.on_configured, b"capa", b"eof", b"capa", b"psync2")
+        self.ask("REPLCONF version", self.on_configured, b"version", REDIS_VERSION.encode())
+        self.expected.append(("", self.on_configured))  # marks the end
+
+    def ask(self, what: str, on_answer: Callable[[bytes], None], *words: bytes) -> None:
+        self.expected.append((what, on_answer))
+        self.send(what.split()[0].encode(), *words)
+
+    def on_auth(self, line: bytes) -> None:
+        if line[:1] == b"-":
+            self.fail("Unable to AUTH to MASTER: %s" % line.decode("latin-1"))
+
+    def on_configured(self, line: bytes) -> None:
+        if line[:1] == b"-":
+            self.log.notice(
+                "(Non critical) Master does not understand %s: %s" % (self.last_asked, line.decode("latin-1"))
+            )
+
+    last_asked = ""
+
+    def ask_for_data(self) -> None:
+        """PSYNC: go on where this history ends, if the master still knows."""
+        history = self.history
+        self.replication.feed.flush()
+        if history.backlog is not None and self.replication.has_history:
+            identity, wanted = history.id, history.offset + 1
+            self.log.notice("Trying a partial resynchronization (request %s:%d)." % (identity.decode(), wanted))
+        else:
+            identity, wanted = b"?", -1
+            self.log.notice("Partial resynchronization not possible (no cached master)")
+        words = [b"PSYNC", identity, b"%d" % wanted]
+        if self.is_failover:
+            words.append(b"FAILOVER")
+        self.expected = [("PSYNC", self.on_psync)]
+        self.send(*words)
+
+    def on_psync(self, line: bytes) -> None:
+        words = line.split()
+        was_failover, self.is_failover = self.is_failover, False
+        if line.startswith(b"+FULLRESYNC") and len(words) == 3 and len(words[1]) == 40 and words[2].isdigit():
+            self.full_id, self.full_offset = words[1], int(words[2])
+            self.log.notice("Full resync from master: %s:%d" % (words[1].decode("latin-1"), self.full_offset))
+            if was_failover:
+                self.replication.on_failover_answered(True)
+            self.expected = [("", self.on_frame)]
+            self.state = TRANSFER
+        elif line.startswith(b"+CONTINUE"):
+            self.log.notice("Successful partial resynchronization with master.")
+            identity = words[1] if len(words) > 1 and len(words[1]) == 40 else self.history.id
+            if was_failover:
+                self.replication.on_failover_answered(True)
+            self.expected = []
+            self.replication.on_continued(identity)
+            self.begin_stream(self.db_number)
+            self.log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
+        elif was_failover:
+            self.fail("Failover target rejected psync request")
+            self.replication.on_failover_answered(False)
+        elif line.startswith((b"-NOMASTERLINK", b"-LOADING")):
+            self.fail("Master is currently unable to PSYNC but should be in the future: %s" % line.decode("latin-1"))
+        else:
+            text = line.decode("latin-1")
+            if line.startswith(b"-ERR"):
+                self.log.notice("Master does not support PSYNC or is in error state (reply: %s)" % text)
+            else:
+                self.log.warning("Unexpected reply to PSYNC from master: %s" % text)
+            self.log.notice("Retrying with SYNC...")
+            self.full_id, self.full_offset = b"", 0
+            self.state = TRANSFER
+            self.expected = [("", self.on_frame)]
+            self.send_raw(b"SYNC\r\n")
+
+    def on_frame(self, line: bytes) -> None:
+        """The line before the snapshot."""
+        if line[:1] == b"-":
+            self.fail("MASTER aborted replication with an error: %s" % line.decode("latin-1"))
+            return
+        self.expected = []
+        self.replication.on_full_sync()
+        try:
+            self.transfer = Transfer(self.replication, line, self.on_loaded)
+        except TransferFailure as failure:
+            self.fail(str(failure))
+
+    # Input -----------------------------------------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        if self.socket is None:
+            return
+        try:
+            data = self.socket.recv(LOAD_RECV_BYTES if self.transfer is not None else RECV_BYTES)
+        except OSError as error:
+            if error.errno in WOULD_BLOCK:
+                return
+            self.log.warning("I/O error reading from MASTER: %s" % error.strerror)
+            data = b""
+        if not data:
+            self.lose()
+            return
+        self.heard_s = monotonic()
+        self.services.stats.net_in += len(data)
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Give bytes to whoever expects them; each may leave some to the next."""
+        if self.applier is not None:
+            self.apply(data)
+        elif self.transfer is not None:
+            self.receive_snapshot(data)
+        else:
+            self.take_lines(data)
+
+    def take_lines(self, data: bytes) -> None:
+        data = self.input + data
+        self.input = b""
+        while data and self.socket is not None:
+            if self.transfer is not None or self.applier is not None:
+                self.take(data)
+                return
+            if data[:1] == b"\n":
+                data = data[1:]  # the master says only that it is alive
+                continue
+            end = data.find(b"\n")
+            if end < 0:
+                if len(data) > MAX_LINE_BYTES:
+                    self.fail("Bad protocol from MASTER: a line without an end")
+                    return
+                self.input = data
+                return
+            line = data[:end].rstrip(b"\r")
+            data = data[end + 1 :]
+            if not self.expected:
+                self.fail("Unexpected data from MASTER: %s" % line[:64].decode("latin-1"))
+                return
+            self.last_asked, on_answer = self.expected.pop(0)
+            on_answer(line)
+            if self.state == HANDSHAKE and len(self.expected) == 1 and not self.expected[0][0]:
+                self.ask_for_data()
+
+    def receive_snapshot(self, data: bytes) -> None:
+        transfer = self.transfer
+        assert transfer is not None
+        try:
+            transfer.receive(data)
+        except TransferFailure as failure:
+            self.replication.on_transfer_failed(str(failure))
+            return
+        if transfer.is_whole and not transfer.is_over and self.socket is not None:
+            # While the file is loaded the stream waits in the socket and at the master.
+            self.watch(False)
+
+    is_watched = True
+
+    def watch(self, on: bool) -> None:
+        if on == self.is_watched:
+            return
+        self.is_watched = on
+        if on:
+            self.replication.reactor.watch(self.socket, self.on_readable)
+        else:
+            self.replication.reactor.unwatch(self.socket)
+
+    def on_loaded(self, facts: Dict[bytes, bytes], rest: bytes) -> None:
+        """The data set is the master's as of the snapshot."""
+        self.transfer = None
+        number = facts.get(b"repl-stream-db", b"0")
+        self.db_number = int(number) if number.isdigit() else 0
+        identity, offset = self.full_id, self.full_offset
+        if not identity:  # by SYNC: nothing is known of the history
+            from server.replication.history import new_id
+
+            identity, offset = new_id(), 0
+        self.replication.on_loaded(identity, offset)
+        self.log.notice("MASTER <-> REPLICA sync: Finished with success")
+        self.watch(True)
+        self.begin_stream(self.db_number)
+        self.send_ack()
+        if rest:
+            self.apply(rest)
+
+    # The stream ------------------------------------------------------------------------------------------------
+
+    def begin_stream(self, number: int) -> None:
+        services = self.services
+        session = services.clients.new()
+        session.kind = b"master"
+        session.mode = admission.IS_MASTER
+        session.reply_mode = REPLY_OFF
+        session.authenticated = True
+        session.denies_blocking = True
+        session.descriptor = self.socket.fileno()
+        session.address = b"%s:%d" % (self.host.encode(), self.port)
+        try:
+            local = self.socket.getsockname()
+            session.local_address = b"%s:%d" % (local[0].encode(), local[1])
+        except OSError:
+            pass
+        databases = services.keyspace.databases
+        session.db = databases[number if number < len(databases) else 0]
+        session.extra = self
+        services.clients.admit(session)
+        self.session = session
+        self.applier = Applier(services, session, self.replication.feed, self.send_ack)
+        self.state = CONNECTED
+        self.was_up = True
+        self.heard_s = monotonic()
+        self.replication.on_link_changed()
+
+    def apply(self, data: bytes) -> None:
+        session = self.session
+        assert self.applier is not None and session is not None
+        session.net_in += len(data)
+        session.used_ms = self.services.keyspace.clock.now_ms
+        self.applier.receive(data)
+        self.go_on()
+
+    def unapplied_bytes(self) -> int:
+        """What was received of the stream beyond what counts."""
+        return self.applier.unapplied_bytes() if self.applier is not None else 0
+
+    def go_on(self) -> None:
+        """Apply what came, a turn's share of it."""
+        self.timer = None
+        applier = self.applier
+        if applier is None or self.session is None:
+            return
+        try:
+            finished = applier.run()
+        except BrokenStream as error:
+            self.log.warning("Protocol error from MASTER: %s" % error)
+            self.lose()
+            return
+        if self.applier is not applier:
+            return  # a command ended the link
+        if self.session.halted & DOOMED:
+            self.lose()
+            return
+        if finished:
+            self.watch(True)
+        else:
+            self.watch(False)
+            self.timer = self.services.timers.at(monotonic(), self.go_on)
+
+    def send_ack(self) -> None:
+        """REPLCONF ACK: how far this copy is, and what of it is on disk."""
+        if self.state != CONNECTED:
+            return
+        words = [b"REPLCONF", b"ACK", b"%d" % self.history.offset]
+        logged = self.replication.logged_offset()
+        if logged is not None:
+            words += [b"FACK", b"%d" % logged]
+        self.send(*words)
+
+    def each_second(self, now_s: float) -> None:
+        silent_s = now_s - self.heard_s
+        timeout_s = self.config.repl_timeout
+        if self.session is not None and self.session.halted & DOOMED:
+            self.lose()
+        elif self.state == CONNECT:
+            self.connect()
+        elif self.state in (CONNECTING, HANDSHAKE):
+            if silent_s > timeout_s:
+                self.fail("Timeout connecting to the MASTER...")
+        elif self.state == TRANSFER:
+            if self.transfer is not None and self.transfer.is_whole:
+                self.heard_s = now_s
+                self.send_raw(b"\n")  # loading takes as long as it takes
+            elif silent_s > timeout_s:
+                self.fail(
+                    "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' "
+                    "parameter in redis.conf to a larger value."
+                )
+            elif self.transfer is not None and self.transfer.reader is not None:
+                self.send_raw(b"\n")
+        elif silent_s > timeout_s:
+            self.log.warning("MASTER timeout: no data nor PING received...")
+            self.lose()
+        else:
+            self.send_ack()
+
+    # The end ---------------------------------------------------------------------------------------------------
+
+    def fail(self, text: str) -> None:
+        """Connecting or synchronising did not work: try again in a second."""
+        self.log.warning(text)
+        self.drop()
+
+    def lose(self) -> None:
+        """The connection is gone: try again at once."""
+        was_up = self.state == CONNECTED
+        if was_up:
+            self.log.notice("Connection with master lost.")
+            self.log.notice("Caching the disconnected master state.")
+        elif self.state == TRANSFER:
+            self.log.warning("I/O error trying to sync with MASTER: connection lost")
+        else:
+            self.log.warning("Failed to read response from the server: connection lost")
+        self.drop()
+        if was_up and not self.is_closed:
+            self.log.notice("Reconnecting to MASTER %s:%d" % (self.host, self.port))
+            self.connect()
+
+    def drop(self) -> None:
+        """Close the socket and forget what was under way; what was applied stays."""
+        if self.state != CONNECT:
+            if self.state == CONNECTED or not self.was_up:
+                self.down_since_s = monotonic()
+            self.state = CONNECT
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        transfer, self.transfer = self.transfer, None
+        if transfer is not None:
+            transfer.abandon()
+        session, self.session, self.applier = self.session, None, None
+        if session is not None:
+            self.db_number = session.db.number
+            session.extra = None
+            session.halted |= DOOMED
+            self.services.clients.remove(session)
+        sock, self.socket = self.socket, None
+        if sock is not None:
+            try:
+                self.replication.reactor.selector.unregister(sock)
+            except (KeyError, ValueError, OSError):
+                pass
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            sock.close()
+        self.is_watched = True
+        self.input = b""
+        self.expected = []
+        self.replication.on_link_changed()
+
+    def close(self) -> None:
+        """This server has another master, or none."""
+        self.is_closed = True
+        self.drop()

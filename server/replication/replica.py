@@ -1,0 +1,118 @@
+"""One replica as its master sees it: what it said of itself, how far it is, what waits for it.
+
+While a snapshot is made and sent, the changes since its moment are held here; then they join the session's output. Must
+not know who else is a replica.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List
+
+    from server.session import Session
+
+# Where a link stands. A session that has only introduced itself (REPLCONF) is INTRODUCED.
+INTRODUCED, WAITS_START, WAITS_END, RECEIVES, ONLINE = range(5)
+STATE_NAMES = ("", "wait_bgsave", "wait_bgsave", "send_bulk", "online")
+
+CAN_EOF = 1  # understands a snapshot of unknown length, ended by a mark
+CAN_CONTINUE_ELSEWHERE = 2  # psync2: understands +CONTINUE with another ID
+CAPABILITIES = {b"eof": CAN_EOF, b"psync2": CAN_CONTINUE_ELSEWHERE}
+
+FILTER_NOTHING, FILTER_DATA, FILTER_FUNCTIONS = 0, 1, 2  # bits: parts a snapshot leaves out
+
+
+class Replica:
+    """Kept in `session.extra`. Times are seconds of the monotonic clock."""
+
+    __slots__ = (
+        "session",
+        "state",
+        "port",
+        "announced_ip",
+        "capabilities",
+        "wants_snapshot_only",
+        "filter",
+        "has_psync",
+        "version",
+        "start_offset",
+        "acknowledged",
+        "logged",
+        "acknowledged_s",
+        "heard_bytes",
+        "waits_for_ack",
+        "held",
+        "held_bytes",
+        "file",
+        "asked_s",
+    )
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.state = INTRODUCED
+        self.port = 0
+        self.announced_ip = b""
+        self.capabilities = 0
+        self.wants_snapshot_only = False
+        self.filter = FILTER_NOTHING
+        self.has_psync = False  # false: the old SYNC, which is told nothing before the snapshot
+        self.version = 0
+        self.start_offset = 0  # of the stream after its snapshot
+        self.acknowledged = 0
+        self.logged = -1  # what it has on disk, if it ever said so
+        self.acknowledged_s = self.asked_s = monotonic()
+        self.heard_bytes = 0
+        self.waits_for_ack = False  # the stream begins when it has said that it is ready
+        self.held: List[bytes] = []
+        self.held_bytes = 0
+        self.file: Any = None
+
+    @property
+    def ip(self) -> str:
+        if self.announced_ip:
+            return self.announced_ip.decode("latin-1")
+        return self.session.address.decode("latin-1").rpartition(":")[0].strip("[]")
+
+    @property
+    def name(self) -> str:
+        """How the log speaks of it."""
+        port = self.port or int(self.session.address.rpartition(b":")[2] or 0)
+        return "%s:%d" % (self.ip, port)
+
+    @property
+    def is_held_back(self) -> bool:
+        return self.state != ONLINE or self.waits_for_ack
+
+    def take(self, data: bytes) -> None:
+        """Have bytes of the stream sent, now or after the snapshot."""
+        if self.state == ONLINE and not self.waits_for_ack:
+            self.session.send_encoded(data)
+        elif self.state >= WAITS_END and not self.wants_snapshot_only:
+            self.held.append(data)
+            self.held_bytes += len(data)
+            clients = self.session.server.clients
+            if self.held_bytes > clients.judged_from:
+                clients.judge_output(self.session)
+
+    def release(self) -> None:
+        """Send what was held: the stream begins."""
+        held, self.held = self.held, []
+        self.held_bytes = 0
+        self.waits_for_ack = False
+        self.acknowledged_s = monotonic()
+        for data in held:
+            self.session.send_encoded(data)
+
+    def waiting_bytes(self) -> int:
+        """What counts against its output limit: changes it has not received, not the snapshot."""
+        return self.held_bytes if self.is_held_back else self.session.out_bytes
+
+    def drop_file(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+        self.held = []
+        self.held_bytes = 0

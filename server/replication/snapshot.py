@@ -1,0 +1,56 @@
+"""What the child of a full synchronisation does: the snapshot into a pipe with marks around it, or into a file.
+
+Runs in the child. A replica may have asked for a part of the data only (REPLCONF rdb-filter-only).
+"""
+
+from __future__ import annotations
+
+import os
+from time import time
+
+from server.replication.replica import FILTER_DATA, FILTER_FUNCTIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Tuple
+
+    from server.children import Progress
+    from server.services import Services
+
+    Facts = Tuple[int, bytes, int]  # the stream's database, the history's ID and offset
+
+
+def write_to_pipe(
+    services: Services, progress: Progress, facts: Facts, left_out: int, descriptor: int, mark: bytes
+) -> None:
+    """The snapshot, then the mark that says that it is whole."""
+    with os.fdopen(descriptor, "wb", buffering=0) as pipe:
+        write(services, pipe, progress, facts, left_out)
+        pipe.write(mark)
+
+
+def write_to_file(services: Services, progress: Progress, facts: Facts, left_out: int, path: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        write(services, file, progress, facts, left_out)
+    services.log.notice("DB saved on disk")
+
+
+def write(services: Services, file: Any, progress: Progress, facts: Facts, left_out: int) -> None:
+    snapshots = services.persistence.snapshots
+    snapshots.replication = lambda: facts
+    if not left_out:
+        snapshots.write(file, progress, limit_sync=False)
+        return
+    from server.snapshots import write_all
+    from server.version import REDIS_VERSION
+    from storage.rdb.writer import SnapshotWriter, aux_fields, needed_version
+
+    config = services.config
+    databases = [] if left_out & FILTER_DATA else services.keyspace.databases
+    functions = () if left_out & FILTER_FUNCTIONS else snapshots.functions()
+    version = needed_version(databases, config.rdb_target_version)
+    writer = SnapshotWriter(services.keyspace.limits, version, config.rdbcompression, config.rdbchecksum)
+    aux = aux_fields(REDIS_VERSION.encode(), int(time()), services.info.memory.used_bytes(), False, facts)
+    for piece in writer.pieces(databases, aux, functions, snapshots.age()):
+        write_all(file, piece)
+        progress.report(writer.keys_written)

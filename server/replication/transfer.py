@@ -1,0 +1,274 @@
+"""Receiving a snapshot from the master: its frame, a file or none, and the one loader.
+
+The frame is `$<length>` or `$EOF:<mark>`; whatever follows the snapshot in the same bytes is handed back. By default
+the snapshot is written to a file first, so that a link that breaks costs nothing, then loaded from there in slices;
+with `repl-diskless-load` it is loaded as it arrives, into the emptied keyspace, or beside the old data, which is served
+until the new one is whole.
+
+Nothing here waits: pieces come from the link or from a timer.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic, time
+
+from storage.rdb.corrupt import CorruptData
+from storage.rdb.reader import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional
+
+    from server.replication.service import Replication
+    from storage.keyspace import Keyspace
+
+MARK_BYTES = 40
+PIECE_BYTES = 256 * 1024
+SYNC_EVERY_BYTES = 8 << 20
+BUDGET_S = 0.02
+
+
+class TransferFailure(Exception):
+    """The snapshot cannot be had; the text is for the log."""
+
+
+class Frame:
+    """Where the snapshot ends in the bytes that come. `header` is the line without its end."""
+
+    __slots__ = ("mark", "left", "size", "_tail")
+
+    def __init__(self, header: bytes) -> None:
+        self.mark = b""
+        self.left = -1
+        self.size = -1  # of the whole, -1 if unknown
+        self._tail = b""  # bytes that may be the beginning of the mark
+        if header.startswith(b"$EOF:") and len(header) >= 5 + MARK_BYTES:
+            self.mark = header[5 : 5 + MARK_BYTES]
+        elif header.startswith(b"$") and header[1:].isdigit():
+            self.left = self.size = int(header[1:])
+        else:
+            raise TransferFailure(
+                "Bad protocol from MASTER, the first byte is not '$' (we received '%s'), are you sure the host and "
+                "port are right?" % header[:64].decode("latin-1")
+            )
+
+    def split(self, data: bytes) -> tuple[bytes, Optional[bytes]]:
+        """The part of the snapshot that is certain, and what follows the snapshot once it is whole, else None."""
+        if not self.mark:
+            part = data[: self.left]
+            self.left -= len(part)
+            return part, (data[len(part) :] if not self.left else None)
+        data = self._tail + data
+        end = data.find(self.mark)
+        if end >= 0:
+            self._tail = b""
+            return data[:end], data[end + MARK_BYTES :]
+        safe = max(0, len(data) - MARK_BYTES + 1)
+        self._tail = data[safe:]
+        return data[:safe], None
+
+
+class Transfer:
+    """One snapshot on its way. `on_loaded(facts, rest)` when the data set is the master's."""
+
+    def __init__(
+        self, replication: Replication, header: bytes, on_loaded: Callable[[Dict[bytes, bytes], bytes], None]
+    ) -> None:
+        self.replication = replication
+        self.services = replication.services
+        self.log = replication.services.log
+        self.frame = Frame(header)
+        self.on_loaded = on_loaded
+        self.received = 0
+        self.file: Any = None
+        self.path = b""
+        self.unsynced = 0
+        self.reader: Optional[Reader] = None
+        self.beside: Optional[Keyspace] = None  # the new data, while the old one is served
+        self.is_whole = False
+        self.rest: List[bytes] = []  # of the stream, received with the snapshot's end
+        self.is_over = False
+        self.timer: Any = None
+        config = self.services.config
+        mode = config.repl_diskless_load
+        how = "disk"
+        if mode == "swapdb":
+            how = "parser"
+            self.beside = self.services.keyspace.beside()
+        elif mode == "on-empty-db" and not len(self.services.keyspace):
+            how = "parser"
+        if self.frame.mark:
+            self.log.notice("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to %s" % how)
+        else:
+            self.log.notice(
+                "MASTER <-> REPLICA sync: receiving %d bytes from master to %s" % (self.frame.size, how)
+            )
+        if how == "disk":
+            self.path = os.path.join(config.dir, b"temp-%d.%d.rdb" % (int(time()), os.getpid()))
+            try:
+                self.file = open(self.path, "w+b", buffering=0)
+            except OSError as error:
+                raise TransferFailure(
+                    "Opening the temp file needed for MASTER <-> REPLICA synchronization: %s" % error.strerror
+                ) from None
+        else:
+            self.begin_loading()
+
+    # Receiving -------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the link. Raises TransferFailure."""
+        if self.is_whole:
+            self.rest.append(data)
+            return
+        self.received += len(data)
+        part, rest = self.frame.split(data)
+        if rest is not None:
+            self.is_whole = True
+            if rest:
+                self.rest.append(rest)
+        if self.file is not None:
+            self.store(part)
+        else:
+            self.load(part)
+            if self.is_whole:
+                self.finish_stream()
+
+    def store(self, part: bytes) -> None:
+        try:
+            view = memoryview(part)
+            while view:
+                view = view[self.file.write(view) :]
+            self.unsynced += len(part)
+            if self.unsynced >= SYNC_EVERY_BYTES:
+                self.unsynced = 0
+                os.fsync(self.file.fileno())
+            if not self.is_whole:
+                return
+            os.fsync(self.file.fileno())
+            self.file.seek(0)
+        except OSError as error:
+            raise TransferFailure(
+                "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "
+                "synchronization: %s" % error.strerror
+            ) from None
+        self.begin_loading()
+        self.load_later()
+
+    # Loading ---------------------------------------------------------------------------------------------------
+
+    def begin_loading(self) -> None:
+        """From here on the old data is gone, unless the new one is built beside it."""
+        services = self.services
+        size = self.frame.size if self.frame.size >= 0 else self.received
+        loader = services.loader
+        if self.beside is None:
+            self.log.notice("MASTER <-> REPLICA sync: Flushing old data")
+            self.replication.before_load()
+            self.replication.empty_keyspace()
+            self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
+            loader.begin(size)
+        else:
+            self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory, the old one is served meanwhile")
+        loader.replication = {}
+        from server.loading import Sink
+
+        self.sink = Sink(loader, drops_lapsed=False)
+        if self.beside is not None:
+            self.sink.keyspace = self.beside
+            self.sink.select(0)
+        keyspace = services.keyspace
+        self.functions: List[bytes] = []
+        self.kept_take = loader.take_function
+        loader.take_function = self.functions.append
+        self.reader = Reader(
+            self.sink,
+            keyspace.limits,
+            services.config.rdbchecksum,
+            len(keyspace.databases),
+            self.frame.size if self.frame.size >= 0 else None,
+        )
+
+    def load_later(self) -> None:
+        self.timer = self.services.timers.at(monotonic(), self.load_slice)
+
+    def load_slice(self) -> None:
+        """Load from the file for a while, then let the loop turn."""
+        if self.is_over:
+            return
+        ends_s = monotonic() + BUDGET_S
+        try:
+            while True:
+                part = self.file.read(PIECE_BYTES)
+                if not part:
+                    self.finish_stream()
+                    return
+                self.load(part)
+                delay = self.services.config.key_load_delay
+                if delay > 0:
+                    self.timer = self.services.timers.at(monotonic() + delay / 1e6, self.load_slice)
+                    return
+                if monotonic() > ends_s:
+                    self.load_later()
+                    return
+        except (TransferFailure, OSError) as error:
+            self.replication.on_transfer_failed(str(error))
+
+    def load(self, part: bytes) -> None:
+        assert self.reader is not None
+        if not part:
+            return
+        try:
+            self.reader.feed(part)
+        except CorruptData as error:
+            raise TransferFailure("Failed trying to load the MASTER synchronization DB: %s" % error) from None
+        if self.beside is None:
+            self.services.loader.loaded_bytes = self.reader.offset()
+
+    def finish_stream(self) -> None:
+        """All bytes of the snapshot were parsed: make it the data set."""
+        assert self.reader is not None
+        try:
+            self.reader.close()
+        except CorruptData as error:
+            raise TransferFailure("Failed trying to load the MASTER synchronization DB: %s" % error) from None
+        facts = dict(self.services.loader.replication)
+        if self.beside is not None:
+            self.log.notice("MASTER <-> REPLICA sync: Swapping the old data for the new")
+            self.replication.before_load()
+            self.replication.empty_keyspace()
+            self.services.keyspace.take_over(self.beside)
+        self.close()
+        self.services.loader.last_loaded = self.sink.loaded
+        self.services.loader.last_lapsed = self.sink.lapsed
+        for source in self.functions:
+            self.services.loader.take_function(source)
+        self.log.notice("Done loading RDB, keys loaded: %d, keys expired: %d." % (self.sink.loaded, self.sink.lapsed))
+        rest, self.rest = b"".join(self.rest), []
+        self.on_loaded(facts, rest)
+
+    def abandon(self) -> None:
+        """The link broke, or the snapshot is no good: what was loaded of it goes."""
+        if self.is_over:
+            return
+        was_loading = self.reader is not None and self.beside is None
+        self.close()
+        if was_loading:
+            self.replication.empty_keyspace()
+
+    def close(self) -> None:
+        self.is_over = True
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.file is not None:
+            self.file.close()
+            try:
+                os.unlink(self.path)
+            except OSError:
+                pass
+        if self.reader is not None:
+            loader = self.services.loader
+            loader.take_function = self.kept_take
+            if self.beside is None and loader.is_loading:
+                loader.end()

@@ -1,0 +1,88 @@
+"""WAIT and WAITAOF: clients that wait until replicas have said that they have what was written so far.
+
+Whoever begins to wait has the replicas asked (REPLCONF GETACK) before the loop sleeps; each answer is compared with all
+who wait. O(waiting x replicas) an answer.
+"""
+
+from __future__ import annotations
+
+from protocol.reply import Block
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List
+
+    from server.replication.service import Replication
+    from server.session import Session
+
+
+class Wait:
+    """One client. `log_offset` is -1 if it does not ask for this server's own log."""
+
+    __slots__ = ("session", "block", "offset", "wanted", "log_offset", "in_logs")
+
+    def __init__(self, session: Session, offset: int, wanted: int, log_offset: int, in_logs: bool) -> None:
+        self.session = session
+        self.offset = offset
+        self.wanted = wanted
+        self.log_offset = log_offset
+        self.in_logs = in_logs
+        self.block: Any = None
+
+
+class Waits:
+    """Everybody who waits."""
+
+    def __init__(self, replication: Replication) -> None:
+        self.replication = replication
+        self.services = replication.services
+        self.waits: List[Wait] = []
+        self.must_ask = False
+
+    def wait(
+        self, session: Session, wanted: int, timeout_ms: int, in_logs: bool = False, wants_own: bool = False
+    ) -> Any:
+        """The reply if there is nothing to wait for, else a Block."""
+        log = self.replication.append_log
+        log_offset = -1
+        if wants_own and log is not None:
+            log.encode()
+            log_offset = log.fed
+        wait = Wait(session, self.replication.history.offset, wanted, log_offset, in_logs)
+        reply, enough = self.judge(wait)
+        if enough or session.denies_blocking:
+            return reply
+        wait.block = Block((), timeout_ms, on_timeout=reply, kind=Block)
+        self.waits.append(wait)
+        self.must_ask = bool(self.replication.replicas)
+        if log_offset >= 0 and log is not None:
+            log.request_sync()
+        return wait.block
+
+    def judge(self, wait: Wait) -> tuple[Any, bool]:
+        """What the client would read now, and whether it is what it waits for."""
+        replicas = self.replication.replicas.values()
+        if not wait.in_logs:
+            count = sum(1 for replica in replicas if not replica.is_held_back and replica.acknowledged >= wait.offset)
+            return count, count >= wait.wanted
+        count = sum(1 for replica in replicas if not replica.is_held_back and replica.logged >= wait.offset)
+        log = self.replication.append_log
+        own = int(log is not None and log.state == "on" and log.synced >= max(0, wait.log_offset))
+        return [own, count], count >= wait.wanted and (own == 1 or wait.log_offset < 0)
+
+    def look(self, synced: int = 0) -> None:
+        """Somebody acknowledged, or the log reached the disk: answer who has waited for that."""
+        left = []
+        for wait in self.waits:
+            session = wait.session
+            waiter = session.waiter
+            if waiter is None or waiter.block is not wait.block:
+                continue  # its time was up, or it is gone
+            reply, enough = self.judge(wait)
+            if enough:
+                self.services.blocking.release(waiter)
+                session.emit(reply)
+            else:
+                wait.block.on_timeout = reply
+                left.append(wait)
+        self.waits = left
