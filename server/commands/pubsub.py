@@ -75,7 +75,9 @@ def psubscribe(ctx: Session, argv: Argv) -> Any:
     syntax="shardchannel...",
 )
 def ssubscribe(ctx: Session, argv: Argv) -> Any:
-    """Listen to shard channels."""
+    """Listen to shard channels. Unlike the other two, not even a transaction may."""
+    if ctx.denies_blocking:
+        raise CommandError(b"ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
     return subscribe_to(ctx, ctx.server.pubsub.shard_channels, argv[1:])
 
 

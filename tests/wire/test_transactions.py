@@ -32,3 +32,13 @@ def test_an_exec_with_arguments_forgets_the_watched_keys(wire):
     wire.command("MULTI")
     wire.command("GET", "k")
     assert plain(wire.command("EXEC")) == [b"v"]
+
+
+def test_only_shard_channels_cannot_be_listened_to_from_a_transaction(wire):
+    wire.command("MULTI")
+    wire.command("SSUBSCRIBE", "shard")
+    wire.command("SUBSCRIBE", "channel")
+    assert plain(wire.command("EXEC")) == [
+        b"-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client",
+        [b"subscribe", b"channel", 1],
+    ]
