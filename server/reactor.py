@@ -187,13 +187,12 @@ class Reactor:
                 services.unsent.append(session)
 
     def write_all(self, ready: List[Connection]) -> None:
-        """One write for each connection that has output."""
+        """One write for each connection that has output.
+
+        Pushes and messages go before the replies to those who caused them: who has read that its write is done may
+        rely on everybody's invalidation being on its way.
+        """
         written = 0
-        for connection in ready:
-            if connection.session.out and not connection.armed:
-                written += 1
-                if not connection.flush():
-                    self.arm(connection)
         unsent = self.services.unsent
         if unsent:
             self.services.unsent = []
@@ -208,6 +207,11 @@ class Reactor:
                     if connection.armed:
                         self.disarm(connection)
                 elif not connection.armed:
+                    self.arm(connection)
+        for connection in ready:
+            if connection.session.out and not connection.armed:
+                written += 1
+                if not connection.flush():
                     self.arm(connection)
         self.services.stats.writes += written
 

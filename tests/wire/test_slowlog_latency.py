@@ -1,0 +1,159 @@
+"""The slow log and the latency monitor."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from tests.harness.wire import plain
+
+
+@pytest.fixture
+def watched(start_server):
+    """A connection to a server that logs every command and notes each millisecond."""
+    server = start_server("--slowlog-log-slower-than", "0", "--save", "", "--enable-debug-command", "yes")
+    with server.wire() as wire:
+        wire.server = server
+        yield wire
+
+
+def logged(wire) -> list[list[bytes]]:
+    return [entry[3] for entry in reversed(wire.ask("SLOWLOG", "GET", "-1"))]
+
+
+def test_an_entry_tells_number_time_duration_vector_address_and_name(watched):
+    watched.command("CLIENT", "SETNAME", "me")
+    watched.command("SLOWLOG", "RESET")
+    watched.command("DEBUG", "SLEEP", "0.02")
+    newest, before = watched.ask("SLOWLOG", "GET")
+    number, seconds, duration, vector, address, name = newest
+    assert vector == [b"DEBUG", b"SLEEP", b"0.02"]
+    assert before[3] == [b"SLOWLOG", b"RESET"] and before[0] == number - 1
+    assert abs(seconds - time.time()) < 5
+    assert 20_000 <= duration < 1_000_000
+    assert address == b"%s:%d" % (watched.socket.getsockname()[0].encode(), watched.socket.getsockname()[1])
+    assert name == b"me"
+
+
+def test_long_vectors_and_long_arguments_are_cut_and_say_so(watched):
+    watched.command("SLOWLOG", "RESET")
+    watched.command("DEL", *["k%d" % number for number in range(40)])
+    watched.command("SET", "k", "v" * 129)
+    watched.command("SET", "k", "v" * 128)
+    _, many, long, fits = logged(watched)
+    assert len(many) == 32 and many[-1] == b"... (10 more arguments)"
+    assert long[2] == b"v" * 128 + b"... (1 more bytes)"
+    assert fits[2] == b"v" * 128
+
+
+def test_secrets_are_not_logged(watched):
+    watched.command("SLOWLOG", "RESET")
+    watched.command("AUTH", "default", "secret")
+    watched.command("HELLO", "2", "AUTH", "default", "secret")
+    watched.command("CONFIG", "SET", "masterauth", "secret", "maxmemory-samples", "6")
+    watched.command("ACL", "GETUSER", "secret")
+    assert logged(watched)[1:] == [
+        [b"AUTH", b"(redacted)", b"(redacted)"],
+        [b"HELLO", b"2", b"AUTH", b"(redacted)", b"(redacted)"],
+        [b"CONFIG", b"SET", b"masterauth", b"(redacted)", b"maxmemory-samples", b"6"],
+        [b"ACL", b"GETUSER", b"(redacted)"],
+    ]
+
+
+def test_a_transaction_is_logged_by_its_commands(watched):
+    watched.command("SLOWLOG", "RESET")
+    for command in (("MULTI",), ("SET", "k", "1"), ("INCR", "k"), ("EXEC",)):
+        watched.command(*command)
+    assert logged(watched)[1:] == [[b"MULTI"], [b"SET", b"k", b"1"], [b"INCR", b"k"]]
+
+
+def test_a_command_that_waited_is_logged_once_without_its_waiting(watched):
+    watched.command("SLOWLOG", "RESET")
+    watched.command("BLPOP", "q", "0.05")
+    newest, _ = watched.ask("SLOWLOG", "GET")
+    assert newest[3] == [b"BLPOP", b"q", b"0.05"] and newest[2] < 40_000
+
+
+def test_the_log_keeps_the_newest_and_its_numbers_go_on(watched):
+    watched.command("CONFIG", "SET", "slowlog-max-len", "3")
+    for number in range(5):
+        watched.command("ECHO", number)
+    entries = watched.ask("SLOWLOG", "GET")
+    assert [entry[3][1] for entry in entries] == [b"4", b"3", b"2"]
+    watched.command("SLOWLOG", "RESET")
+    assert watched.ask("SLOWLOG", "LEN") == 1  # the reset itself
+    assert watched.ask("SLOWLOG", "GET", "1")[0][0] > entries[0][0]
+    watched.command("CONFIG", "SET", "slowlog-max-len", "0")
+    watched.command("PING")
+    assert watched.ask("SLOWLOG", "LEN") == 0
+
+
+def test_a_negative_threshold_logs_nothing_and_a_high_one_what_is_slow(watched):
+    watched.command("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+    watched.command("SLOWLOG", "RESET")
+    watched.command("DEBUG", "SLEEP", "0.02")
+    assert watched.ask("SLOWLOG", "LEN") == 0
+    watched.command("CONFIG", "SET", "slowlog-log-slower-than", "15000")
+    watched.command("PING")
+    watched.command("DEBUG", "SLEEP", "0.02")
+    assert logged(watched) == [[b"DEBUG", b"SLEEP", b"0.02"]]
+
+
+# Latency -------------------------------------------------------------------------------------------------------
+
+
+def test_slow_commands_are_samples_of_their_kind(watched):
+    assert watched.ask("LATENCY", "LATEST") == []
+    watched.command("CONFIG", "SET", "latency-monitor-threshold", "10")
+    watched.command("DEBUG", "SLEEP", "0.03")
+    ((event, seconds, latest, highest),) = watched.ask("LATENCY", "LATEST")
+    assert event == b"command" and abs(seconds - time.time()) < 5 and 30 <= latest == highest
+    assert watched.ask("LATENCY", "HISTORY", "command") == [[seconds, latest]]
+    assert watched.ask("LATENCY", "HISTORY", "fast-command") == []
+    graph = watched.ask("LATENCY", "GRAPH", "command").decode().split("\n")
+    assert graph[0] == f"command - high {latest} ms, low {latest} ms (all time high {latest} ms)"
+    assert graph[1] == "-" * 80
+    assert watched.ask("LATENCY", "RESET", "nothing") == 0
+    assert watched.ask("LATENCY", "RESET") == 1
+    assert watched.ask("LATENCY", "GRAPH", "command") == b"-ERR No samples available for event 'command'"
+
+
+def test_the_doctor_reports_each_event_and_says_what_may_help(watched):
+    off = watched.ask("LATENCY", "DOCTOR")
+    watched.command("CONFIG", "SET", "latency-monitor-threshold", "10")
+    calm = watched.ask("LATENCY", "DOCTOR")
+    watched.command("DEBUG", "SLEEP", "0.03")
+    report = watched.ask("LATENCY", "DOCTOR").decode()
+    assert b"latency-monitor-threshold" in off and len({off, calm, report.encode()}) == 3
+    assert re.search(r"1\. command: 1 latency spikes \(average 3\dms, mean deviation 0ms, period .* sec\)", report)
+    assert "SLOWLOG GET" in report
+    with watched.server.wire(protocol=3) as wire:
+        assert wire.command("LATENCY", "DOCTOR")[0] == b"="
+
+
+def test_the_histogram_adds_up_calls_by_doubling_bounds(watched):
+    for _ in range(10):
+        watched.command("GET", "k")
+    watched.command("CONFIG", "GET", "maxclients")
+    with watched.server.wire(protocol=3) as wire:
+        kind, rows = wire.command("LATENCY", "HISTOGRAM", "get", "config", "nosuch", "lpush")
+    assert kind == b"%"
+    found = dict(plain((kind, rows)))
+    assert list(found) == [b"get", b"config|get"]
+    (calls, count), (word, steps) = found[b"get"]
+    assert (calls, count, word) == (b"calls", 10, b"histogram_usec")
+    bounds, counts = zip(*steps)
+    assert set(bounds) <= {1, 2, 4, 8, 16, 33, 66, 132, 264, 528, 1056, 2113, 4227, 8454, 16908, 33816, 67633}
+    assert list(counts) == sorted(counts) and counts[-1] == 10
+    flat = watched.ask("LATENCY", "HISTOGRAM", "get")
+    assert flat[0] == b"get" and flat[1][0] == b"calls" and flat[1][2] == b"histogram_usec"
+
+
+def test_an_expiry_that_takes_long_is_an_event(watched):
+    watched.command("CONFIG", "SET", "latency-monitor-threshold", "1")
+    watched.pipeline([[b"SET", b"k%d" % number, b"v", b"PX", b"100"] for number in range(20000)])
+    deadline = time.monotonic() + 10
+    while b"expire-cycle" not in [event[0] for event in watched.ask("LATENCY", "LATEST")]:
+        assert time.monotonic() < deadline
