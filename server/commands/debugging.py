@@ -14,7 +14,7 @@ from time import sleep
 
 from protocol.reply import OK, Attribute, BigNumber, Map, Multi, Push, SetReply, Status, Verbatim
 from server.locality import guard
-from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group
+from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group, subcommand_syntax
 from storage import sizes
 from storage.errors import NOT_AN_INTEGER, CommandError
 from storage.globbing import compile_glob
@@ -55,7 +55,7 @@ def debug(ctx: Session, argv: Argv) -> Any:
         fewest, most, call = found
         if fewest <= len(argv) - 2 and (most < 0 or len(argv) - 2 <= most):
             return call(ctx, argv)
-    raise CommandError(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % argv[1][:128])
+    raise CommandError(subcommand_syntax(argv))
 
 
 def integer(argument: bytes) -> int:

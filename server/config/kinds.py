@@ -57,6 +57,7 @@ class Refused(Exception):
 
 def parse_memory(text: bytes) -> int:
     """Bytes from a number with an optional unit; no digits are 0, too many saturate. Raises ValueError."""
+    text = text.partition(b"\0")[0]  # C text ends there
     digits = len(text) - len(text.lstrip(b"0123456789"))
     unit = _UNITS.get(text[digits:].lower())
     if unit is None:

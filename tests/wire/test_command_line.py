@@ -86,7 +86,7 @@ def test_file_and_options_reach_config_get(start_server, tmp_path):
 def test_config_get_is_a_map_in_resp3(start_server):
     with start_server().wire(protocol=3) as wire:
         reply = wire.command("CONFIG", "GET", "maxmemory")
-    assert reply == (b"%", [(b"$", b"maxmemory"), (b"$", b"0")])
+    assert reply == (b"%", [((b"$", b"maxmemory"), (b"$", b"0"))])
 
 
 def test_config_set_refuses_all_when_it_refuses_one(start_server):
