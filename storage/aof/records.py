@@ -77,33 +77,34 @@ class LogEncoder:
         return prefix + encode_record(argv)
 
 
-    def encode_all(self, records: Sequence[tuple[int, Sequence[bytes]]], now_ms: int) -> bytes:
-        """`encode` of many (database, command) pairs.
+    def encode_all(self, db: int, vectors: Sequence[Sequence[bytes]], now_ms: int) -> bytes:
+        """`encode` of several commands for one database.
 
-        Commands of one length, as pipelines have them, are laid out column by column: 0.75 -> 0.3 us for three
+        Commands of one length, as pipelines have them, are laid out column by column: 0.64 -> 0.17 us for three
         arguments.
         """
-        numbers, vectors = zip(*records)
         count = len(vectors)
-        first = vectors[0]
-        width = len(first)
-        if count < 4 or numbers.count(numbers[0]) != count or list(map(len, vectors)).count(width) != count:
-            return b"".join([self.encode(number, argv, now_ms) for number, argv in records])
-        head = self.encode(numbers[0], first, now_ms)
-        step = 2 * width + 1
+        width = len(vectors[0])
+        if count < 4 or list(map(len, vectors)).count(width) != count:
+            return b"".join([self.encode(db, argv, now_ms) for argv in vectors])
+        first = self.encode(db, vectors[0], now_ms)
         rows = count - 1
+        step = 2 * width + 1
         flat: list[bytes] = [b"*%d" % width] * (rows * step)
-        heads = BARE_HEADS
         place = 1
         for column in zip(*vectors[1:]):
-            try:
-                flat[place::step] = [heads[len(argument)] for argument in column]
-            except IndexError:
-                flat[place::step] = [b"$%d" % len(argument) for argument in column]
+            sizes = list(map(len, column))
+            size = sizes[0]
+            if sizes.count(size) == rows:
+                flat[place::step] = [b"$%d" % size] * rows
+            elif max(sizes) < len(BARE_HEADS):
+                flat[place::step] = map(BARE_HEADS.__getitem__, sizes)
+            else:
+                flat[place::step] = [b"$%d" % size for size in sizes]
             flat[place + 1 :: step] = column
             place += 2
         flat.append(b"")
-        return head + b"\r\n".join(flat)
+        return first + b"\r\n".join(flat)
 
 
 def timestamp_line(second: int) -> bytes:
