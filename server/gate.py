@@ -64,7 +64,7 @@ class Gate:
         """None to run it; ASIDE; or the reply to give instead of running it. `tripped` may be stale: see below."""
         trips = spec.trips
         if spec.name == b"exec" and session.transaction is not None:
-            trips |= when.trips_of(session.transaction.flags)
+            trips |= session.transaction.trips
         return self.judge(session, spec, argv, trips & (self.dispatch.mode | session.mode))
 
     def judge(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], mode: int) -> Any:
@@ -118,11 +118,10 @@ class Gate:
 
     def refusal_in_exec(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> ErrorReply | None:
         """Permissions may have changed since a command was queued; everything else was judged for the whole EXEC."""
-        if session.mode & when.RESTRICTED and self.check_permission is not None:
-            try:
-                self.check_permission(session, spec, argv)
-            except CommandError as error:
-                return ErrorReply(error.text)
+        if session.mode & when.RESTRICTED:
+            text = self.services.accounts.refusal_of_queued(session, spec, argv)
+            if text is not None:
+                return ErrorReply(text)
         return None
 
     def tell(self, reader: Session, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> None:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Transaction:
     """What a session has queued since MULTI."""
 
-    __slots__ = ("vectors", "flags", "is_spoiled")
+    __slots__ = ("vectors", "trips", "is_spoiled")
 
     def __init__(self) -> None:
         self.vectors: List[Tuple[CommandSpec, Sequence[bytes]]] = []
-        self.flags = 0  # of all queued commands together: what refuses a write refuses the EXEC
+        self.trips = 0  # of all queued commands together: what refuses one of them refuses the EXEC
         self.is_spoiled = False  # a vector was refused, so EXEC will be
 
     def __len__(self) -> int:
@@ -36,7 +36,7 @@ class Transaction:
 
     def queue(self, spec: CommandSpec, argv: Sequence[bytes]) -> None:
         self.vectors.append((spec, argv))
-        self.flags |= spec.flags
+        self.trips |= spec.trips
 
     def spoil(self) -> None:
         self.is_spoiled = True

@@ -77,17 +77,11 @@ def exec_(ctx: Session, argv: Argv) -> Any:
         raise CommandError(EXEC_ABORTED)
     if is_broken:
         return NULL_ARRAY
-    dispatch = ctx.server.dispatch
-    gate = dispatch.gate
-    replies = []
     denied, ctx.denies_blocking = ctx.denies_blocking, True
     try:
-        for spec, vector in transaction.vectors:
-            refusal = gate.refusal_in_exec(ctx, spec, vector)
-            replies.append(dispatch.call(ctx, spec, vector) if refusal is None else refusal)
+        return ctx.server.dispatch.call_all(ctx, transaction.vectors)
     finally:
         ctx.denies_blocking = denied
-    return replies
 
 
 @transactions.command(
