@@ -305,9 +305,12 @@ class FullSync:
         replica.state = ONLINE
         if self.end_if_snapshot_only(replica):
             return
+        self.begin_stream(replica)
+        self.primary.replication.on_replicas_changed()
+
+    def begin_stream(self, replica: Replica) -> None:
         replica.release()
         self.log.notice("Synchronization with replica %s succeeded" % replica.name)
-        self.primary.replication.on_replicas_changed()
 
     def end_of_sockets(self) -> None:
         """Both the pipe and the child must have ended before anything is said of the outcome."""
@@ -334,6 +337,8 @@ class FullSync:
                 "Streamed replica transfer with replica %s succeeded (socket). Waiting for REPLCONF ACK from replica "
                 "to enable streaming" % replica.name
             )
+            if replica.is_ready:
+                self.begin_stream(replica)
         self.primary.replication.on_replicas_changed()
         self.consider()
 

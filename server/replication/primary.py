@@ -18,6 +18,7 @@ from server.replication.replica import (
     FILTER_FUNCTIONS,
     FILTER_NOTHING,
     ONLINE,
+    RECEIVES,
     STATE_NAMES,
     WAITS_END,
     WAITS_START,
@@ -125,9 +126,10 @@ class Primary:
         except ValueError:
             return
         replica.acknowledged_s = monotonic()
-        if replica.waits_for_ack and replica.state == ONLINE:
-            replica.release()
-            self.log.notice("Synchronization with replica %s succeeded" % replica.name)
+        if replica.state == RECEIVES:
+            replica.is_ready = True
+        elif replica.waits_for_ack:
+            self.full_sync.begin_stream(replica)
         self.replication.on_acknowledged()
 
     # Synchronisation -------------------------------------------------------------------------------------------

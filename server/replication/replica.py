@@ -44,6 +44,7 @@ class Replica:
         "acknowledged_s",
         "heard_bytes",
         "waits_for_ack",
+        "is_ready",
         "held",
         "held_bytes",
         "file",
@@ -66,6 +67,7 @@ class Replica:
         self.acknowledged_s = self.asked_s = monotonic()
         self.heard_bytes = 0
         self.waits_for_ack = False  # the stream begins when it has said that it is ready
+        self.is_ready = False  # it has said so before this server knew that its child has ended
         self.held: List[bytes] = []
         self.held_bytes = 0
         self.file: Any = None

@@ -1,0 +1,551 @@
+"""Replication seen from one side: a replica or a master made of a bare socket, so that every byte is known."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+
+import pytest
+
+from storage.aof.records import encode_record
+from tests.harness.wire import Wire, encode, plain
+
+PATIENCE_S = 10.0
+ID = b"0123456789" * 4
+# A snapshot of version 10 without keys and without a checksum.
+EMPTY_SNAPSHOT = b"REDIS0010\xff" + b"\0" * 8
+
+
+def info(wire: Wire, section: str = "replication") -> dict[str, str]:
+    lines = wire.ask("INFO", section).decode().split("\r\n")
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def until(check, what: str = "it happens"):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"waited in vain until {what}")
+
+
+class BareReplica:
+    """The replica's half of the protocol over a raw connection."""
+
+    def __init__(self, server, *capabilities: str) -> None:
+        self.wire = server.wire()
+        self.wire.command("REPLCONF", "listening-port", "7777")
+        for capability in capabilities:
+            assert self.wire.command("REPLCONF", "capa", capability) == (b"+", b"OK")
+
+    def psync(self, identity: bytes = b"?", offset: int = -1) -> bytes:
+        self.wire.send(encode("PSYNC", identity, offset))
+        return self.line()
+
+    def line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += self.wire.read_exactly(1)
+            if line == b"\n":
+                line = b""
+        return line[:-2]
+
+    def snapshot(self) -> bytes:
+        """The snapshot in either frame."""
+        head = self.line()
+        if head.startswith(b"$EOF:"):
+            mark = head[5:]
+            data = b""
+            while not data.endswith(mark):
+                data += self.wire.read_exactly(1)
+            return data[: -len(mark)]
+        return self.wire.read_exactly(int(head[1:]))
+
+    def full_sync(self) -> tuple[bytes, int]:
+        """The history's ID and the offset from which the stream follows."""
+        word, identity, offset = self.psync().split()
+        assert word == b"+FULLRESYNC"
+        assert self.snapshot().startswith(b"REDIS0010")
+        self.acknowledge(int(offset))
+        return identity, int(offset)
+
+    def acknowledge(self, offset: int) -> None:
+        self.wire.send(encode("REPLCONF", "ACK", offset))
+
+    def command(self) -> list[bytes]:
+        """The next command of the stream that is no PING."""
+        while True:
+            found = plain(self.wire.read())
+            if found != [b"PING"]:
+                return found
+
+
+@pytest.fixture
+def master(start_server):
+    return start_server("--repl-diskless-sync-delay", "0", "--save", "")
+
+
+@pytest.mark.parametrize("diskless", ["yes", "no"])
+def test_a_new_replica_gets_a_snapshot_and_then_a_stream_that_begins_with_select(start_server, diskless):
+    server = start_server("--repl-diskless-sync-delay", "0", "--repl-diskless-sync", diskless, "--save", "")
+    with server.wire() as client:
+        client.command("SET", "before", "1")
+        replica = BareReplica(server, "eof", "psync2")
+        identity, offset = replica.full_sync()
+        client.command("SELECT", "2")
+        client.command("SET", "after", "1")
+        assert replica.command() == [b"SELECT", b"2"]
+        assert replica.command() == [b"SET", b"after", b"1"]
+        fields = info(client)
+        assert fields["master_replid"].encode() == identity
+        expected = offset + len(encode_record((b"SELECT", b"2"))) + len(encode_record((b"SET", b"after", b"1")))
+        assert int(fields["master_repl_offset"]) == expected
+
+
+def test_a_replica_that_cannot_find_a_mark_gets_a_length(master):
+    replica = BareReplica(master)
+    assert replica.psync().startswith(b"+FULLRESYNC")
+    assert re.fullmatch(rb"\$\d+", replica.line())
+
+
+def test_the_old_sync_answers_with_the_snapshot_alone(master):
+    replica = BareReplica(master)
+    replica.wire.send(b"SYNC\r\n")
+    assert replica.snapshot().startswith(b"REDIS")
+
+
+def test_what_happens_while_a_snapshot_is_sent_follows_it_in_order(master):
+    with master.wire() as client:
+        for number in range(2000):
+            client.command("SET", f"key:{number}", "x" * 500)
+        replica = BareReplica(master, "eof")
+        assert replica.psync().startswith(b"+FULLRESYNC")
+        for number in range(50):
+            client.command("RPUSH", "list", number)
+        snapshot = replica.snapshot()
+        assert b"key:1999" in snapshot
+        replica.acknowledge(0)
+        assert replica.command() == [b"SELECT", b"0"]
+        assert [replica.command() for _ in range(50)] == [[b"RPUSH", b"list", b"%d" % n] for n in range(50)]
+
+
+def test_nothing_of_the_stream_is_sent_before_the_replica_acknowledged_a_snapshot_without_length(master):
+    with master.wire() as client:
+        replica = BareReplica(master, "eof")
+        replica.psync()
+        replica.snapshot()
+        client.command("SET", "key", "value")
+        replica.wire.expect_silence()
+        replica.acknowledge(0)
+        assert replica.command() == [b"SELECT", b"0"]
+
+
+def test_units_are_wrapped_expiry_is_absolute_and_random_choices_are_told(master):
+    with master.wire() as client:
+        client.command("SADD", "set", "only")
+        replica = BareReplica(master, "eof")
+        replica.full_sync()
+        client.command("MULTI")
+        client.command("INCR", "a")
+        client.command("INCR", "b")
+        client.command("EXEC")
+        client.command("SET", "k", "v", "EX", "100")
+        client.command("SPOP", "set")
+        client.command("INCRBYFLOAT", "f", "0.5")
+        seen = [replica.command() for _ in range(8)]
+        assert seen[:5] == [[b"SELECT", b"0"], [b"MULTI"], [b"INCR", b"a"], [b"INCR", b"b"], [b"EXEC"]]
+        assert seen[5][:4] == [b"SET", b"k", b"v", b"PXAT"]
+        assert seen[6] in ([b"SREM", b"set", b"only"], [b"DEL", b"set"])
+        assert seen[7][:3] == [b"SET", b"f", b"0.5"]
+
+
+def test_a_replica_that_comes_back_gets_exactly_the_bytes_it_missed(master):
+    with master.wire() as client:
+        replica = BareReplica(master, "eof", "psync2")
+        identity, offset = replica.full_sync()
+        replica.wire.close()
+        until(lambda: info(client)["connected_slaves"] == "0")
+        client.command("SET", "missed", "1")
+        client.command("SET", "also", "2")
+        again = BareReplica(master, "psync2")
+        assert again.psync(identity, offset + 1) == b"+CONTINUE " + identity
+        assert [again.command() for _ in range(3)] == [
+            [b"SELECT", b"0"],
+            [b"SET", b"missed", b"1"],
+            [b"SET", b"also", b"2"],
+        ]
+        in_the_middle = BareReplica(master, "psync2")
+        skipped = len(encode_record((b"SELECT", b"0")))
+        assert in_the_middle.psync(identity, offset + 1 + skipped).startswith(b"+CONTINUE")
+        assert in_the_middle.command() == [b"SET", b"missed", b"1"]
+        stats = info(client, "stats")
+        assert (stats["sync_full"], stats["sync_partial_ok"]) == ("1", "2")
+
+
+def test_an_unknown_history_and_an_offset_out_of_the_backlog_cost_a_full_synchronisation(start_server):
+    server = start_server("--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16384", "--save", "")
+    with server.wire() as client:
+        replica = BareReplica(server, "eof")
+        identity, offset = replica.full_sync()
+        assert BareReplica(server, "eof").psync(ID, 1).startswith(b"+FULLRESYNC")
+        client.command("SET", "big", "x" * 100_000)
+        assert BareReplica(server, "eof").psync(identity, offset + 1).startswith(b"+FULLRESYNC")
+        fields = info(client)
+        assert int(fields["repl_backlog_histlen"]) == 16384
+        first = int(fields["repl_backlog_first_byte_offset"])
+        assert first == int(fields["master_repl_offset"]) - 16384 + 1
+        assert BareReplica(server, "eof").psync(identity, first) == b"+CONTINUE"
+        assert info(client, "stats")["sync_partial_err"] == "2"
+
+
+def test_several_replicas_share_one_snapshot(start_server):
+    server = start_server("--repl-diskless-sync-delay", "1", "--save", "")
+    with server.wire() as client:
+        replicas = [BareReplica(server, "eof") for _ in range(3)]
+        for replica in replicas:
+            replica.wire.send(encode("PSYNC", "?", "-1"))
+        answers = {replica.line() for replica in replicas}
+        assert len(answers) == 1
+        assert len({replica.snapshot() for replica in replicas}) == 1
+        assert info(client, "stats")["total_forks"] == "1"
+
+
+def test_wait_asks_and_counts_who_has_everything(master):
+    with master.wire() as client:
+        replica = BareReplica(master, "eof")
+        _, offset = replica.full_sync()
+        client.command("SET", "key", "value")
+        client.send(encode("WAIT", "1", "0"))
+        seen = [replica.command()]
+        while seen[-1] != [b"REPLCONF", b"GETACK", b"*"]:
+            seen.append(replica.command())
+        replica.acknowledge(offset + sum(len(encode_record(argv)) for argv in seen[:-1]))
+        assert client.read() == (b":", b"1")
+        client.command("SET", "key", "other")
+        assert client.command("WAIT", "1", "30") == (b":", b"0")
+
+
+def test_role_and_info_describe_the_replica(master):
+    with master.wire() as client:
+        replica = BareReplica(master, "eof")
+        _, offset = replica.full_sync()
+        until(lambda: "state=online" in info(client).get("slave0", ""))
+        replica.acknowledge(offset)
+        assert info(client)["slave0"].startswith("ip=127.0.0.1,port=7777,state=online,offset=%d,lag=" % offset)
+        role = plain(client.command("ROLE"))
+        assert role[0] == b"master"
+        assert role[2] == [[b"127.0.0.1", b"7777", b"%d" % offset]]
+        assert b" flags=S " in client.ask("CLIENT", "LIST", "TYPE", "replica")
+
+
+def test_writes_need_as_many_replicas_as_configured(master):
+    with master.wire() as client:
+        client.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        kind, text = client.command("SET", "key", "value")
+        assert (kind, text) == (b"-", b"NOREPLICAS Not enough good replicas to write.")
+        replica = BareReplica(master, "eof")
+        replica.full_sync()
+        until(lambda: client.command("SET", "key", "value") == (b"+", b"OK"))
+        replica.wire.close()
+        until(lambda: client.command("SET", "key", "value")[0] == b"-")
+
+
+def test_a_replica_that_does_not_read_is_dropped_at_its_limit(start_server):
+    limit = "replica 2000000 0 0"
+    server = start_server(
+        "--repl-diskless-sync-delay", "0", "--save", "", "--client-output-buffer-limit", *limit.split()
+    )
+    with server.wire() as client:
+        replica = BareReplica(server, "eof")
+        replica.full_sync()
+        value = "x" * 100_000
+        for _ in range(400):
+            client.command("SET", "key", value)
+            if info(client)["connected_slaves"] == "0":
+                break
+        else:
+            raise AssertionError("40 MB wait for a replica that may have 2 MB waiting")
+
+
+def test_a_replica_may_not_touch_keys(master):
+    replica = BareReplica(master, "eof")
+    replica.full_sync()
+    replica.wire.send(encode("SET", "key", "value"))
+    with master.wire() as client:
+        client.command("PING")
+        assert client.command("EXISTS", "key") == (b":", b"0")
+
+
+def test_filters_leave_out_the_data(master):
+    with master.wire() as client:
+        client.command("SET", "key-to-be-left-out", "value")
+        replica = BareReplica(master, "eof")
+        replica.wire.command("REPLCONF", "rdb-only", "1")
+        replica.wire.command("REPLCONF", "rdb-filter-only", "functions")
+        replica.psync()
+        assert b"key-to-be-left-out" not in replica.snapshot()
+        assert replica.wire.read_until_closed() == b""
+
+
+# A master made of a socket ----------------------------------------------------------------------------------------
+
+
+class BareMaster:
+    """Listens, answers a replica's introduction, and sends what it is told."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE_S)
+        self.port = self.listener.getsockname()[1]
+        self.link = None
+        self.buffer = b""
+        self.asked: list[list[bytes]] = []
+
+    def close(self) -> None:
+        self.listener.close()
+        if self.link is not None:
+            self.link.close()
+
+    def read_command(self) -> list[bytes]:
+        while True:
+            match = re.match(rb"\n*\*(\d+)\r\n", self.buffer)
+            if match:
+                parts = self.buffer[match.end() :].split(b"\r\n")
+                count = int(match.group(1))
+                if len(parts) > 2 * count:
+                    argv = parts[1 : 2 * count : 2]
+                    used = match.end() + sum(len(part) + 2 for part in parts[: 2 * count])
+                    self.buffer = self.buffer[used:]
+                    return argv
+            data = self.link.recv(65536)
+            if not data:
+                raise ConnectionError("the replica closed")
+            self.buffer += data
+
+    def accept(self) -> list[bytes]:
+        """Accept the replica and let it introduce itself; returns its PSYNC."""
+        self.link, _ = self.listener.accept()
+        self.link.settimeout(PATIENCE_S)
+        self.buffer = b""
+        self.asked = []
+        while True:
+            argv = self.read_command()
+            if argv[0] == b"PSYNC":
+                return argv
+            self.asked.append(argv)
+            self.link.sendall(b"+PONG\r\n" if argv[0] == b"PING" else b"+OK\r\n")
+
+    def acknowledged(self) -> int:
+        """The offset of the next acknowledgement."""
+        while True:
+            argv = self.read_command()
+            if argv[:2] == [b"REPLCONF", b"ACK"]:
+                return int(argv[2])
+
+
+@pytest.fixture
+def bare_master():
+    master = BareMaster()
+    yield master
+    master.close()
+
+
+@pytest.fixture
+def replica(start_server, bare_master):
+    server = start_server("--save", "")
+    with server.wire() as client:
+        assert client.command("REPLICAOF", "127.0.0.1", bare_master.port) == (b"+", b"OK")
+    return server
+
+
+STREAM = b"".join(
+    [
+        encode_record((b"SELECT", b"1")),
+        encode_record((b"SET", b"key", b"value")),
+        b"\n",
+        b"PING\r\n",
+        encode_record((b"MULTI",)),
+        encode_record((b"SET", b"a", b"\r\n*1\r\n$4\r\nPING\r\n")),
+        encode_record((b"RPUSH", b"list", b"1", b"2", b"")),
+        encode_record((b"EXEC",)),
+        encode_record((b"SET", b"big", b"y" * 100_000)),
+        encode_record((b"INCR", b"n")),
+    ]
+)
+
+
+@pytest.mark.parametrize("load", ["disabled", "swapdb", "on-empty-db"])
+@pytest.mark.parametrize("frame", ["length", "mark"])
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_a_snapshot_and_the_commands_after_it_arrive_in_any_split(replica, bare_master, frame, step, load):
+    with replica.wire() as client:
+        client.command("CONFIG", "SET", "repl-diskless-load", load)
+        bare_master.accept()
+        mark = b"m" * 40
+        head = b"$%d\r\n" % len(EMPTY_SNAPSHOT) if frame == "length" else b"$EOF:%b\r\n" % mark
+        tail = b"" if frame == "length" else mark
+        data = b"\n+FULLRESYNC %b 1000\r\n\n" % ID + head + EMPTY_SNAPSHOT + tail + STREAM
+        bare_master.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        small = data[:600] if step < 100 else b""
+        for at in range(0, len(small), step):
+            bare_master.link.sendall(small[at : at + step])
+        bare_master.link.sendall(data[len(small) :])
+        until(lambda: info(client)["slave_repl_offset"] == str(1000 + len(STREAM)), "all is applied")
+        client.command("SELECT", "1")
+        assert client.ask("GET", "a") == b"\r\n*1\r\n$4\r\nPING\r\n"
+        assert client.ask("STRLEN", "big") == 100_000
+        assert client.ask("LRANGE", "list", "0", "-1") == [b"1", b"2", b""]
+        bare_master.link.sendall(encode_record((b"REPLCONF", b"GETACK", b"*")))
+        until(lambda: bare_master.acknowledged() == 1000 + len(STREAM))
+        until(lambda: bare_master.acknowledged() == 1000 + len(STREAM) + 37)
+
+
+def introduce(bare_master, stream: bytes = b"") -> None:
+    bare_master.accept()
+    data = b"+FULLRESYNC %b 0\r\n$%d\r\n" % (ID, len(EMPTY_SNAPSHOT)) + EMPTY_SNAPSHOT + stream
+    bare_master.link.sendall(data)
+
+
+def test_a_link_cut_inside_a_transaction_resumes_before_it(replica, bare_master):
+    whole = encode_record((b"SELECT", b"0")) + encode_record((b"SET", b"k", b"1"))
+    begun = encode_record((b"MULTI",)) + encode_record((b"INCR", b"k"))
+    introduce(bare_master, whole + begun)
+    with replica.wire() as client:
+        until(lambda: info(client)["slave_read_repl_offset"] == str(len(whole + begun)))
+        assert info(client)["slave_repl_offset"] == str(len(whole))
+        assert client.ask("GET", "k") == b"1"
+        bare_master.link.close()
+        assert bare_master.accept() == [b"PSYNC", ID, b"%d" % (len(whole) + 1)]
+        bare_master.link.sendall(b"+CONTINUE\r\n" + begun + encode_record((b"EXEC",)))
+        until(lambda: client.ask("GET", "k") == b"2")
+
+
+def test_a_replica_says_who_it_is_and_logs_in(start_server, bare_master):
+    server = start_server(
+        "--save", "", "--masterauth", "secret", "--masteruser", "me",
+        "--replica-announce-ip", "10.1.2.3", "--replica-announce-port", "1234",
+        "--replicaof", f"127.0.0.1 {bare_master.port}",
+    )  # fmt: skip
+    assert bare_master.accept() == [b"PSYNC", b"?", b"-1"]
+    assert [b"AUTH", b"me", b"secret"] in bare_master.asked
+    assert [b"REPLCONF", b"listening-port", b"1234"] in bare_master.asked
+    assert [b"REPLCONF", b"ip-address", b"10.1.2.3"] in bare_master.asked
+    assert [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"] in bare_master.asked
+    with server.wire() as client:
+        role = plain(client.command("ROLE"))
+        assert role == [b"slave", b"127.0.0.1", bare_master.port, b"handshake", -1]
+
+
+def test_clients_may_read_a_replica_but_not_write(replica, bare_master):
+    introduce(bare_master)
+    with replica.wire() as client:
+        until(lambda: info(client)["master_link_status"] == "up")
+        kind, text = client.command("SET", "key", "value")
+        assert (kind, text) == (b"-", b"READONLY You can't write against a read only replica.")
+        client.command("CONFIG", "SET", "replica-read-only", "no")
+        assert client.command("SET", "key", "value") == (b"+", b"OK")
+        assert b" flags=M " in client.ask("CLIENT", "LIST", "TYPE", "master")
+        kind, text = client.command("WAIT", "1", "0")
+        assert text.startswith(b"ERR WAIT cannot be used with replica instances.")
+
+
+def test_stale_data_is_refused_where_it_is_not_wanted(start_server, bare_master):
+    server = start_server("--save", "", "--replica-serve-stale-data", "no")
+    with server.wire() as client:
+        client.command("REPLICAOF", "127.0.0.1", bare_master.port)
+        kind, text = client.command("GET", "key")
+        assert text == b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+        introduce(bare_master)
+        until(lambda: client.command("GET", "key") == (b"$", None))
+        bare_master.close()
+        until(lambda: client.command("GET", "key")[0] == b"-")
+
+
+def test_a_replica_hides_what_lapsed_and_waits_for_its_masters_del(replica, bare_master):
+    lapsed = encode_record((b"SELECT", b"0")) + encode_record((b"SET", b"k", b"v", b"PXAT", b"1"))
+    introduce(bare_master, lapsed + encode_record((b"SET", b"k2", b"10", b"PXAT", b"1")))
+    with replica.wire() as client:
+        until(lambda: client.ask("DBSIZE") == 2)
+        assert client.ask("GET", "k") is None
+        assert client.ask("DBSIZE") == 2
+        # The master did not see it as gone when it wrote this.
+        bare_master.link.sendall(encode_record((b"INCR", b"k2")) + encode_record((b"PERSIST", b"k2")))
+        until(lambda: client.ask("GET", "k2") == b"11")
+        bare_master.link.sendall(encode_record((b"DEL", b"k")))
+        until(lambda: client.ask("DBSIZE") == 1)
+
+
+def test_a_blocked_client_is_let_go_when_its_server_becomes_a_replica(start_server, bare_master):
+    server = start_server("--save", "")
+    with server.wire() as client, server.wire() as waiter:
+        waiter.send(encode("BLPOP", "list", "0"))
+        until(lambda: info(client, "clients")["blocked_clients"] == "1")
+        client.command("REPLICAOF", "127.0.0.1", bare_master.port)
+        assert waiter.read()[1].startswith(b"UNBLOCKED force unblock from blocking operation, instance state changed")
+
+
+def test_a_silent_master_stalls_nobody(start_server, bare_master):
+    server = start_server("--save", "", "--repl-timeout", "1")
+    with server.wire() as client:
+        client.command("REPLICAOF", "127.0.0.1", bare_master.port)
+        began = time.monotonic()
+        for _ in range(100):
+            client.command("PING")
+        assert time.monotonic() - began < 1.0
+        server.wait_for_log("Timeout connecting to the MASTER...")
+
+
+def test_a_broken_snapshot_is_asked_for_again(replica, bare_master):
+    bare_master.accept()
+    broken = EMPTY_SNAPSHOT.replace(b"\xff", b"\xf3", 1)
+    bare_master.link.sendall(b"+FULLRESYNC %b 0\r\n$%d\r\n" % (ID, len(broken)) + broken)
+    replica.wait_for_log("Failed trying to load the MASTER synchronization DB")
+    introduce(bare_master)
+    with replica.wire() as client:
+        until(lambda: info(client)["master_link_status"] == "up")
+
+
+def test_a_promoted_replica_goes_on_with_the_history_for_who_shares_it(replica, bare_master):
+    stream = encode_record((b"SELECT", b"0")) + encode_record((b"SET", b"k", b"v"))
+    introduce(bare_master, stream)
+    with replica.wire() as client:
+        until(lambda: client.ask("GET", "k") == b"v")
+        client.command("REPLICAOF", "NO", "ONE")
+        client.command("SET", "mine", "1")
+        fields = info(client)
+        assert fields["master_replid2"].encode() == ID
+        assert fields["second_repl_offset"] == str(len(stream) + 1)
+        sibling = BareReplica(replica, "psync2")
+        assert sibling.psync(ID, len(stream) + 1) == b"+CONTINUE " + fields["master_replid"].encode()
+        assert sibling.command() == [b"SELECT", b"0"]
+        assert sibling.command() == [b"SET", b"mine", b"1"]
+        too_far = BareReplica(replica, "eof")
+        assert too_far.psync(ID, len(stream) + 2).startswith(b"+FULLRESYNC")
+
+
+def test_loading_a_large_snapshot_answers_others_meanwhile(start_server, start_real, bare_master):
+    real = start_real()
+    with real.wire() as source:
+        source.command("DEBUG", "POPULATE", "200000", "key", "50")
+    server = start_server("--save", "")
+    slowest = 0.0
+    with server.wire() as client:
+        client.command("REPLICAOF", "127.0.0.1", real.port)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and info(client)["master_link_status"] != "up":
+            began = time.monotonic()
+            client.command("PING")
+            slowest = max(slowest, time.monotonic() - began)
+        assert client.ask("DBSIZE") == 200000
+    assert slowest < 0.5
+
+
+def test_threads_are_not_needed_for_any_of_this(replica, bare_master):
+    introduce(bare_master)
+    with replica.wire() as client:
+        until(lambda: info(client)["master_link_status"] == "up")
+    with open(f"/proc/{replica.pid}/status", encoding="ascii") as status:
+        assert "Threads:\t1\n" in status.read()
