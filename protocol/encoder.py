@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Table = Dict[type, Callable[[Any], bytes]]
 
 CRLF = b"\r\n"
+EMPTY_ARRAY = b"*0\r\n"
 MAX_KEPT_HEADERS = 4096  # headers of strings up to this long are kept, longer ones made anew
 
 
@@ -158,6 +159,8 @@ def flat(pairs: Sequence[Any]) -> list[Any]:
 
 
 def _array2(values: Sequence[Any]) -> bytes:
+    if not values:
+        return EMPTY_ARRAY
     return b"*%d\r\n%b" % (len(values), encode_sequence(values, RESP2))
 
 
