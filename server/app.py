@@ -74,6 +74,7 @@ class Application:
         services.monitoring = Monitoring(services)
         services.slowlog = SlowLog(services)
         services.latency = Latency(services)
+        services.dispatch.gate.check_permission = services.accounts.check_permission
         services.dispatch.gate.note_tracked = services.tracking.note_read
         services.dispatch.gate.feed_monitors = services.monitoring.feed
         services.clients.on_forget += [
@@ -125,6 +126,8 @@ class Application:
         if not descriptors.make_room(config, log):
             return 1
         descriptors.follow_maxclients(config, log)
+        if not self.load_users():
+            return 1
         try:
             self.listening.open()
         except BindFailure as error:
@@ -148,6 +151,22 @@ class Application:
         self.reactor.run()
         self.close()
         return services.lifecycle.exit_code
+
+    def load_users(self) -> bool:
+        """The users of the configuration or of their own file; a server with other rules than told must not run."""
+        if not (self.config.users or self.config.aclfile):
+            return True
+        from server.acl.files import BadUsers
+
+        try:
+            self.services.accounts.load_at_start()
+        except BadUsers as bad:
+            text = bad.text.decode("utf-8", "backslashreplace")
+            if self.config.aclfile:
+                text = "Aborting Redis startup because of ACL errors: " + text
+            self.log.warning(text)
+            return False
+        return True
 
     def write_pid_file(self) -> None:
         """`pidfile`, or its default path when the process became a daemon; failing to write it is only logged."""

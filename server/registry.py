@@ -506,6 +506,11 @@ class Registry:
                 spec = parent.subcommands.get(own_name)
         return spec
 
+    def originally(self, name: bytes) -> Optional[CommandSpec]:
+        """`lookup` by the names that commands are declared by, whatever they are called now: rules use these."""
+        name = name.lower()
+        return next((spec for spec in self.specs if spec.name == name), None)
+
     def resolve(self, argv: Sequence[bytes]) -> Optional[CommandSpec]:
         """Return what a vector runs: the command, or the subcommand of a container; None if there is neither.
 

@@ -200,6 +200,7 @@ class Session:
         """Log in: from the next command on the session may do what this user may."""
         self.user = user
         self.authenticated = True
+        self.set_mode(admission.RESTRICTED, user.is_restricted)
         self.await_login(False)
 
     def await_login(self, needed: bool) -> None:

@@ -1,18 +1,29 @@
-"""ACL: who may do what. Users and their passwords belong to the accounts behind the context."""
+"""ACL: who may do what. Argument grammar and replies; users and rules belong to the accounts behind the context."""
 
 from __future__ import annotations
 
-from protocol.reply import Map, SetReply
+from protocol.reply import OK, Map, SetReply
+from server.acl.selector import has_spaces
 from server.client_names import c_text
-from server.registry import ADMIN, CATEGORY_BITS, CATEGORY_NAMES, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
+from server.registry import (
+    ADMIN,
+    CATEGORY_BITS,
+    CATEGORY_NAMES,
+    LOADING,
+    NOSCRIPT,
+    STALE,
+    Group,
+    subcommand_syntax,
+    wrong_arity,
+)
 from storage.errors import NOT_AN_INTEGER, CommandError
 from storage.numeric import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Sequence
+    from typing import Any, List, Sequence, Tuple
 
-    from server.accounts import User
+    from server.acl.selector import Selector
     from server.session import Session
 
     Argv = Sequence[bytes]
@@ -21,6 +32,7 @@ server = Group("server")
 
 DEFAULT_BITS = 256
 MAX_BITS = 4096
+DEFAULT_LOG_ENTRIES = 10
 
 server.container(
     "ACL",
@@ -55,15 +67,6 @@ def acl_users(ctx: Session, argv: Argv) -> List[bytes]:
     return sorted(ctx.server.accounts.users)
 
 
-def flags_of(user: User) -> List[bytes]:
-    """What a user is: whether it may log in, and how."""
-    flags = [b"on" if user.enabled else b"off"]
-    if user.nopass:
-        flags.append(b"nopass")
-    flags.append(b"sanitize-payload")
-    return flags
-
-
 @server.command(
     "ACL|LIST",
     arity=2,
@@ -73,12 +76,7 @@ def flags_of(user: User) -> List[bytes]:
 )
 def acl_list(ctx: Session, argv: Argv) -> List[bytes]:
     """List all users as the rules that would make them."""
-    users = ctx.server.accounts.users
-    lines = []
-    for name in sorted(users):
-        user = users[name]
-        words = [b"user", name, *flags_of(user), *[b"#" + password for password in user.passwords]]
-        lines.append(b" ".join(words + [b"~*", b"&*", b"+@all"]))
+    lines: List[bytes] = ctx.server.accounts.lines()
     return lines
 
 
@@ -99,16 +97,157 @@ def acl_getuser(ctx: Session, argv: Argv) -> Any:
     user = ctx.server.accounts.users.get(argv[2])
     if user is None:
         return None
+    root, *others = user.selectors
     return Map(
         [
-            (b"flags", SetReply(flags_of(user))),
+            (b"flags", SetReply(user.flag_names())),
             (b"passwords", list(user.passwords)),
-            (b"commands", b"+@all"),
-            (b"keys", b"~*"),
-            (b"channels", b"&*"),
-            (b"selectors", []),
+            *described(root),
+            (b"selectors", [Map(described(selector)) for selector in others]),
         ]
     )
+
+
+def described(selector: Selector) -> List[Tuple[bytes, Any]]:
+    return [
+        (b"commands", selector.commands_text()),
+        (b"keys", selector.keys_text()),
+        (b"channels", selector.channels_text()),
+    ]
+
+
+@server.command(
+    "ACL|SETUSER",
+    arity=-3,
+    flags=ADMIN | NOSCRIPT | LOADING | STALE,
+    since="6.0.0",
+    complexity="O(N), N = rules given",
+    history=(("6.2.0", "Channel patterns."), ("7.0.0", "Selectors and key permissions.")),
+    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+    syntax="username [rule...]",
+)
+def acl_setuser(ctx: Session, argv: Argv) -> Any:
+    """Make a user, or change one, by rules."""
+    if has_spaces(argv[2]):
+        raise CommandError(b"ERR Usernames can't contain spaces or null characters")
+    ctx.server.accounts.set_user(argv[2], argv[3:])
+    return OK
+
+
+@server.command(
+    "ACL|DELUSER",
+    arity=-3,
+    flags=ADMIN | NOSCRIPT | LOADING | STALE,
+    since="6.0.0",
+    complexity="O(1) amortized for a usual user",
+    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+    syntax="username...",
+)
+def acl_deluser(ctx: Session, argv: Argv) -> int:
+    """Forget users and disconnect their clients."""
+    accounts = ctx.server.accounts
+    deleted = 0
+    for name in argv[2:]:
+        if name == accounts.default.name:
+            raise CommandError(b"ERR The 'default' user cannot be removed")
+        deleted += accounts.delete_user(name)
+    return deleted
+
+
+@server.command(
+    "ACL|DRYRUN",
+    arity=-4,
+    flags=ADMIN | NOSCRIPT | LOADING | STALE,
+    since="7.0.0",
+    complexity="O(1)",
+    syntax="username command [arg...]",
+)
+def acl_dryrun(ctx: Session, argv: Argv) -> Any:
+    """Tell whether a user could run a command, without running it."""
+    user = ctx.server.accounts.users.get(argv[2])
+    if user is None:
+        raise CommandError(b"ERR User '%b' not found" % argv[2])
+    vector = argv[3:]
+    spec = ctx.registry.resolve(vector)
+    if spec is None:
+        raise CommandError(b"ERR Command '%b' not found" % argv[3])
+    if not spec.accepts(len(vector)):
+        raise CommandError(wrong_arity(spec))
+    refusal: Any = ctx.server.accounts.explain(user, spec, vector)
+    return OK if refusal is None else refusal
+
+
+@server.command(
+    "ACL|LOG",
+    arity=-2,
+    flags=ADMIN | NOSCRIPT | LOADING | STALE,
+    since="6.0.0",
+    complexity="O(N), N = entries shown",
+    history=(("7.2.0", "Entries have an id and the times of creation and last update."),),
+    syntax="operation=[count | RESET]",
+)
+def acl_log(ctx: Session, argv: Argv) -> Any:
+    """Show the newest refusals of commands, keys, channels and passwords, or forget them all."""
+    if len(argv) > 3:
+        raise CommandError(subcommand_syntax(argv))
+    log = ctx.server.accounts.log
+    count = DEFAULT_LOG_ENTRIES
+    if len(argv) == 3:
+        if argv[2].upper() == b"RESET":
+            log.clear()
+            return OK
+        try:
+            count = max(0, parse_int(argv[2]))
+        except ValueError:
+            raise CommandError(NOT_AN_INTEGER) from None
+    entries: List[Map] = []
+    for entry in log.entries:
+        if len(entries) == count:
+            break
+        entries.append(
+            Map(
+                [
+                    (b"count", entry.count),
+                    (b"reason", entry.reason),
+                    (b"context", entry.context),
+                    (b"object", entry.subject),
+                    (b"username", entry.username),
+                    (b"age-seconds", (ctx.now_ms - entry.updated_ms) / 1000.0),
+                    (b"client-info", entry.client),
+                    (b"entry-id", entry.number),
+                    (b"timestamp-created", entry.created_ms),
+                    (b"timestamp-last-updated", entry.updated_ms),
+                ]
+            )
+        )
+    return entries
+
+
+@server.command(
+    "ACL|LOAD",
+    arity=2,
+    flags=ADMIN | NOSCRIPT | LOADING | STALE,
+    since="6.0.0",
+    complexity="O(N), N = configured users",
+)
+def acl_load(ctx: Session, argv: Argv) -> Any:
+    """Read all users from their file again: all of them, or none if a line is wrong."""
+    ctx.server.accounts.reload()
+    return OK
+
+
+@server.command(
+    "ACL|SAVE",
+    arity=2,
+    flags=ADMIN | NOSCRIPT | LOADING | STALE,
+    since="6.0.0",
+    complexity="O(N), N = configured users",
+    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+)
+def acl_save(ctx: Session, argv: Argv) -> Any:
+    """Write all users to their file."""
+    ctx.server.accounts.save()
+    return OK
 
 
 @server.command(

@@ -5,6 +5,7 @@ Argument grammar, keyspace calls, replies; patterns and orders are `storage.sort
 
 from __future__ import annotations
 
+from server import admission
 from server.keyfinders import sort_keys, sort_ro_keys
 from server.keyspecs import ACCESS, OW, RO, UPDATE, one_key, unknown
 from server.number_arguments import integer
@@ -31,12 +32,18 @@ NOT_NUMBERS = b"ERR One or more scores can't be converted into double"
 ALL = -1
 
 
+def check_reading(ctx: Session, argv: Argv, option: bytes) -> None:
+    """Refuse a pattern to a user who may not read every key: which keys it names is known too late to be checked."""
+    if ctx.mode & admission.RESTRICTED and not ctx.server.accounts.reads_all_keys(ctx, argv):
+        raise CommandError(b"ERR %b option of SORT denied due to insufficient ACL permissions." % option)
+
+
 class SortQuery:
     """[BY pattern] [LIMIT offset count] [GET pattern]... [ASC | DESC] [ALPHA] [STORE destination]."""
 
     __slots__ = ("by", "unsorted", "offset", "count", "gets", "descending", "alpha", "destination")
 
-    def __init__(self, argv: Argv, stores: bool) -> None:
+    def __init__(self, ctx: Session, argv: Argv, stores: bool) -> None:
         self.by: Optional[sorting.Pattern] = None
         self.unsorted = False
         self.offset, self.count = 0, ALL
@@ -66,9 +73,12 @@ class SortQuery:
                 self.by = sorting.Pattern(argv[position])
                 # A pattern that names the same key for all elements asks for the order there is, from now on.
                 self.unsorted = self.unsorted or self.by.is_constant
+                if not self.by.is_constant:
+                    check_reading(ctx, argv, b"BY")
             elif option == b"GET" and following:
                 position += 1
                 self.gets.append(sorting.Pattern(argv[position]))
+                check_reading(ctx, argv, b"GET")
             else:
                 raise CommandError(SYNTAX_ERROR)
             position += 1
@@ -161,7 +171,7 @@ def collect(ctx: Session, key: bytes, query: SortQuery) -> list[Optional[bytes]]
 )
 def sort(ctx: Session, argv: Argv) -> Any:
     """Sort the elements of a list, a set or a sorted set, and return or store them."""
-    query = SortQuery(argv, stores=True)
+    query = SortQuery(ctx, argv, stores=True)
     found = collect(ctx, argv[1], query)
     destination = query.destination
     if destination is None:
@@ -198,4 +208,4 @@ def sort(ctx: Session, argv: Argv) -> Any:
 )
 def sort_ro(ctx: Session, argv: Argv) -> Any:
     """Sort the elements of a list, a set or a sorted set, and return them."""
-    return collect(ctx, argv[1], SortQuery(argv, stores=False))
+    return collect(ctx, argv[1], SortQuery(ctx, argv, stores=False))
