@@ -184,7 +184,8 @@ def differing(master: Wire, replica: Wire) -> list[str]:
         for key in sorted(keys):
             one, other = (wire.ask("DEBUG", "DIGEST-VALUE", key) for wire in (master, replica))
             if one != other:
-                found.append("%d %r: %r" % (number, key, [plain(wire.command("TYPE", key)) for wire in (master, replica)]))
+                kinds = [plain(wire.command("TYPE", key)) for wire in (master, replica)]
+                found.append("%d %r: %r" % (number, key, kinds))
     return found
 
 
@@ -315,7 +316,10 @@ def test_master_and_replica_change_places_again_and_again(pair, kinds):
             wire.close()
 
 
-@pytest.mark.parametrize("kinds", [("own", "own", "real"), ("real", "own", "real"), ("own", "real", "own")], ids="-".join)
+CHAINS = [("own", "own", "real"), ("real", "own", "real"), ("own", "real", "own")]
+
+
+@pytest.mark.parametrize("kinds", CHAINS, ids="-".join)
 def test_a_chain_passes_on_every_byte_and_survives_the_end_of_its_head(pair, kinds):
     head, middle, tail = (pair(kind) for kind in kinds)
     with head.wire() as first, middle.wire() as second, tail.wire() as third:
