@@ -106,7 +106,7 @@ def debug_log(ctx: Session, argv: Argv) -> Any:
 
 def debug_change_repl_id(ctx: Session, argv: Argv) -> Any:
     ctx.server.log.notice("Changing replication IDs after receiving change-repl-id")
-    ctx.server.info.replication_id = os.urandom(20).hex()
+    ctx.server.replication.history.begin()
     return OK
 
 
