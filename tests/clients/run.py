@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Run other people's programs against this server.
+
+    python3 tests/clients/run.py [program...]
+
+Each program of `programs/` is run as it ships, with requirements of its own: for Python in a virtual environment
+beside the tests' (.venv-clients), for node in node_modules there. Neither belongs to the ordinary suite, which needs
+only pytest and redis. What cannot be installed here is skipped with the reason; what fails fails the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.harness import processes  # noqa: E402
+
+ENVIRONMENT = ROOT / ".venv-clients"
+PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PROGRAMS = (
+    "django_cache.py",
+    "channels_layer.py",
+    "huey_jobs.py",
+    "rq_jobs.py",
+    "celery_jobs.py",
+    "ioredis.js",
+    "node_redis.js",
+)
+SCRIPTED = ("huey_jobs.py", "celery_jobs.py")  # their schedulers and locks are scripts
+TIMEOUT_S = 150
+
+
+def prepare_python() -> str:
+    """Make the environment; returns why it could not be made."""
+    wanted = (HERE / "requirements.txt").read_text() + sys.version
+    stamp = ENVIRONMENT / "made-for.json"
+    if stamp.exists() and json.loads(stamp.read_text()) == wanted:
+        return ""
+    venv.create(ENVIRONMENT, with_pip=True, clear=True)
+    install = [str(PYTHON), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements.txt")]
+    if subprocess.run(install, stdout=sys.stderr).returncode:
+        return "pip could not install the programs"
+    stamp.write_text(json.dumps(wanted))
+    return ""
+
+
+def prepare_node() -> str:
+    """Install the packages; returns why they could not be installed."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        return "there is no node here"
+    directory = ENVIRONMENT / "node"
+    if (directory / "node_modules").exists():
+        return ""
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE / "package.json", directory)
+    if subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=directory).returncode:
+        return "npm could not install the packages"
+    return ""
+
+
+def has_scripts(server: processes.Server) -> bool:
+    with server.wire() as wire:
+        return wire.ask("COMMAND", "INFO", "EVALSHA") != [None]
+
+
+def run(program: str, url: str) -> bool:
+    env = dict(os.environ, REDIS_URL=url, PYTHONPATH=str(HERE / "programs"))
+    command = [str(PYTHON), str(HERE / "programs" / program)]
+    if program.endswith(".js"):
+        env["NODE_PATH"] = str(ENVIRONMENT / "node" / "node_modules")
+        command = ["node", command[1]]
+    try:
+        return subprocess.run(command, env=env, cwd=HERE / "programs", timeout=TIMEOUT_S).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def main(chosen: list[str]) -> int:
+    failed = []
+    reasons = {".py": prepare_python(), ".js": prepare_node()}
+    for program in chosen or PROGRAMS:
+        reason = reasons[Path(program).suffix]
+        if reason:
+            print(f"{program}: skipped, {reason}", flush=True)
+            continue
+        with processes.start_own("--save", "") as server:
+            if program in SCRIPTED and not has_scripts(server):
+                print(f"{program}: skipped, this server runs no scripts", flush=True)
+            elif not run(program, f"redis://127.0.0.1:{server.port}/0"):
+                failed.append(program)
+                print(f"{program}: FAILED\n{server.log()[-2000:]}", flush=True)
+    print("failed: " + ", ".join(failed) if failed else "every program passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
