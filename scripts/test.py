@@ -27,7 +27,8 @@ STAMP = ENVIRONMENT / "made-for.json"
 def read_requirements() -> list[str]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    return config["options.extras_require"]["test"].split()
+    lines = config["options.extras_require"]["test"].splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def environment_python() -> Path:
