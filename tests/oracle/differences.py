@@ -108,6 +108,7 @@ DIFFERENCES = (
         "the least 64-bit number in LPOS and LREM",
         "7.2 refuses the number that has no positive counterpart",
         lambda name, argv, real, own: name in ("LPOS", "LREM") and b"-9223372036854775808" in argv,
+        leaves_traces=True,
     ),
     Difference(
         "timeout texts",
