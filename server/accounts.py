@@ -14,6 +14,7 @@ from __future__ import annotations
 from server import admission
 from server.acl.selector import ALLOWED, DENIED_CHANNEL, DENIED_COMMAND, DENIED_KEY, BadRule
 from server.acl.user import User, digest, merge_selectors
+from server.client_names import c_text
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
@@ -207,7 +208,7 @@ class Accounts:
         """Make or change a user by all of these rules or none; raises CommandError with Redis's text."""
         rules, opened = merge_selectors(words)
         if opened is not None:
-            raise CommandError(b"ERR Unmatched parenthesis in acl selector starting at '%b'." % opened)
+            raise CommandError(b"ERR Unmatched parenthesis in acl selector starting at '%b'." % c_text(opened))
         known = self.users.get(name)
         draft = self.new_user(name)
         if known is not None:
@@ -216,7 +217,7 @@ class Accounts:
             try:
                 draft.obey(rule)
             except BadRule as bad:
-                raise CommandError(b"ERR Error in ACL SETUSER modifier '%b': %b" % (rule, bad.reason)) from None
+                raise CommandError(b"ERR Error in ACL SETUSER modifier '%b': %b" % (c_text(rule), bad.reason)) from None
         if known is None:
             self.users[name] = draft
             return

@@ -63,8 +63,7 @@ class StringOptions:
         position, end = 0, len(arguments)
         while position < end:
             option = arguments[position].upper()
-            timed = self.unit or self.keeps_deadline or self.persists
-            if option in UNITS and not timed and position + 1 < end:
+            if option in UNITS and self.may_be_timed(option) and position + 1 < end:
                 self.unit = option
                 position += 1
                 self.amount = arguments[position]
@@ -81,3 +80,7 @@ class StringOptions:
             else:
                 raise CommandError(SYNTAX_ERROR)
             position += 1
+
+    def may_be_timed(self, option: bytes) -> bool:
+        """A second time of the same unit replaces the first, even one that is no number."""
+        return self.unit in (b"", option) and not self.keeps_deadline and not self.persists

@@ -166,11 +166,11 @@ def acl_dryrun(ctx: Session, argv: Argv) -> Any:
     """Tell whether a user could run a command, without running it."""
     user = ctx.server.accounts.users.get(argv[2])
     if user is None:
-        raise CommandError(b"ERR User '%b' not found" % argv[2])
+        raise CommandError(b"ERR User '%b' not found" % c_text(argv[2]))
     vector = argv[3:]
     spec = ctx.registry.resolve(vector)
     if spec is None:
-        raise CommandError(b"ERR Command '%b' not found" % argv[3])
+        raise CommandError(b"ERR Command '%b' not found" % c_text(argv[3]))
     if not spec.accepts(len(vector)):
         raise CommandError(wrong_arity(spec))
     refusal: Any = ctx.server.accounts.explain(user, spec, vector)

@@ -27,7 +27,8 @@ def test_a_cursor_is_what_strtoull_makes_of_it(argument, cursor):
 
 
 @pytest.mark.parametrize(
-    "argument", [b"", b"-1", b"-9223372036854775808", b"18446744073709551616", b"1 ", b"- 1", b"--1", b"-", b"0x1", b"a"]
+    "argument",
+    [b"", b"-1", b"-9223372036854775808", b"18446744073709551616", b"1 ", b"- 1", b"--1", b"-", b"0x1", b"a"],
 )
 def test_negative_numbers_and_other_texts_are_no_cursors(argument):
     with pytest.raises(CommandError) as caught:
