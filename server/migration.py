@@ -134,7 +134,7 @@ class Transfer:
             return
         if not self.is_connected:
             if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self.end(CANNOT_CONNECT)
+                self.end(CANNOT_WRITE)  # Redis learns of a refused connection when it writes.
                 return
             self.is_connected = True
             self.deadline_s = monotonic() + self.request.timeout_s

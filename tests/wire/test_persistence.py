@@ -334,7 +334,7 @@ def test_a_key_that_changes_while_it_is_migrated_is_kept(wire, server):
 def test_migrate_says_what_is_wrong(wire):
     assert wire.ask("MIGRATE", "127.0.0.1", 1, "nokey", 0, 100) == b"NOKEY"
     wire.command("SET", "a", 1)
-    assert wire.ask("MIGRATE", "127.0.0.1", 1, "a", 0, 100) == b"-IOERR error or timeout connecting to the client"
+    assert wire.ask("MIGRATE", "127.0.0.1", 1, "a", 0, 100) == b"-IOERR error or timeout writing to target instance"
     assert wire.ask("MIGRATE", "h", 1, "a", 0, 100, "KEYS", "a").startswith(b"-ERR When using MIGRATE KEYS option")
     assert wire.ask("MIGRATE", "h", 1, "a", 0, 100, "AUTH") == b"-ERR syntax error"
     assert wire.ask("MIGRATE", "h", 1, "a", "x", 100) == b"-ERR value is not an integer or out of range"
