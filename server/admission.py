@@ -29,7 +29,7 @@ IS_REPLICA = 1 << 16  # the link to a replica
 IS_MASTER = 1 << 17  # the link to the master: nothing refuses it
 CACHING = 1 << 18  # CLIENT CACHING was said: about the next command
 
-EVERY_COMMAND = MONITORED | RESTRICTED | IN_MULTI | SUBSCRIBED | PAUSED_ALL | MEMORY_LIMITED
+EVERY_COMMAND = MONITORED | RESTRICTED | IN_MULTI | SUBSCRIBED | PAUSED_ALL
 EVERY_COMMAND |= IS_REPLICA | NO_TOUCH | CACHING
 
 
@@ -46,6 +46,8 @@ def trips_of(flags: int) -> int:
         trips |= STALE_DATA
     if not flags & r.ALLOW_BUSY:
         trips |= BUSY
+    if flags & r.DENYOOM:
+        trips |= MEMORY_LIMITED
     if flags & r.WRITE:
         trips |= READ_ONLY_REPLICA | DISK_FAILED | TOO_FEW_REPLICAS | PAUSED_WRITES
     if flags & r.MAY_REPLICATE:

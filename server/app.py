@@ -26,6 +26,7 @@ from server.limits import Limits
 from server.listeners import BindFailure
 from server.listening import Listening
 from server.log import ROLE_MASTER, ROLE_REPLICA
+from server.memory_policy import MemoryPolicy
 from server.monitoring import Monitoring
 from server.notifications import Notifications
 from server.persistence import Persistence
@@ -34,6 +35,8 @@ from server.reactor import Reactor
 from server.reception import Reception
 from server.registry import Registry
 from server.replication.service import Replication
+from server.scripting.functions import Functions
+from server.scripting.service import Scripting
 from server.services import Services
 from server.slowlog import SlowLog
 from server.stats import Stats
@@ -86,8 +89,11 @@ class Application:
         config.on_change("notify-keyspace-events", services.notifications.follow)
         self.reactor = Reactor(services)
         self.reactor.connection_class = Connection
+        services.scripting = Scripting(services, self.reactor)
+        services.functions = Functions(services, services.scripting)
         self.reactor.on_close = self.forget
         self.reactor.before_sleep.append(services.tracking.broadcast)
+        services.dispatch.gate.check_memory = MemoryPolicy(services, self.reactor).check
         self.listening = Listening(services, self.reactor, Reception(services, self.reactor).accept)
         services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)

@@ -71,6 +71,22 @@ def request_bytes(argv: Sequence[bytes]) -> int:
     return len(b"*%d\r\n" % len(argv)) + sum([len(b"$%d\r\n" % len(word)) + len(word) + 2 for word in argv])
 
 
+def memory_of(session: Session) -> int:
+    """About how much memory a client holds: what it sent, what it queued, what it has not read yet."""
+    held = CLIENT_BYTES + sum(map(len, session.out)) + len(session.name)
+    if session.connection is not None:
+        held += session.connection.parser.pending_bytes()
+    if session.transaction is not None:
+        held += sum([sum(map(len, vector)) for _, vector in session.transaction.vectors])
+    if session.waiter is not None:
+        held += sum(map(len, session.waiter.argv))
+    if session.subscriptions is not None:
+        held += 100 * len(session.subscriptions)
+    if session.watched is not None:
+        held += 100 * len(session.watched.existed)
+    return held
+
+
 def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
     """The client's line, without its end. `argv` is the vector that it is running, if it runs one."""
     connection = session.connection

@@ -35,6 +35,13 @@ class MemoryMeter:
         self._heap_bytes: Optional[Callable[[], int]] = None
         self._is_heap_known = False
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether `used_bytes` follows each deletion, too."""
+        if not self._is_heap_known:
+            self.used_bytes()
+        return self._heap_bytes is not None
+
     def used_bytes(self) -> int:
         """Memory in use now; what was freed is not in it, whether or not the system got it back."""
         if not self._is_heap_known:

@@ -252,7 +252,7 @@ class Database:
         bury(self.data)
         bury(self.access)
         self.data = {}
-        self.access = {}
+        self.access = self.space.new_access()
         self.deadlines = Deadlines(self.space.alarm)
         self.lapses = self.deadlines.live
         self.field_deadlines = Deadlines(self.space.alarm)

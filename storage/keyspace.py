@@ -53,6 +53,7 @@ class Keyspace:
         "keeps_lapsed",
         "hides_lapsed",
         "active_expiry",
+        "new_access",
     )
 
     def __init__(self, databases: int = 16, clock: Clock | None = None, limits: EncodingLimits | None = None) -> None:
@@ -76,6 +77,7 @@ class Keyspace:
         self.keeps_lapsed = False  # a replica, and a server that loads, delete nothing by themselves
         self.hides_lapsed = True
         self.active_expiry = True
+        self.new_access: Callable[[], dict[bytes, int]] = dict  # see storage.eviction
         self.databases = [Database(number, self, self.clock) for number in range(databases)]
         self.record(False)
 

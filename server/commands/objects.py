@@ -106,4 +106,5 @@ def object_freq(ctx: Session, argv: Argv) -> int | None:
         return None
     if not uses_frequencies(ctx):
         raise CommandError(NOT_LFU)
-    return ctx.db.access[argv[2]] & 255
+    count: int = ctx.db.access.count_of(argv[2])
+    return count

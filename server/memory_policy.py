@@ -1,0 +1,266 @@
+"""`maxmemory` and `maxmemory-clients`: what happens when memory is short.
+
+Owns the limit: how much is used, giving up keys until it is kept, refusing commands that would need more, and closing
+the clients that hold most. Which key is given up is `storage.eviction`; how memory is measured is
+`server.memory_meter`. Without a limit nothing here runs: `admission.MEMORY_LIMITED` is not set.
+
+Measuring exactly takes up to 0.4 ms with a million keys, so not every command is preceded by it. Between two
+measurements what the commands bring is added to the last one, generously; when the sum passes the limit, or a tenth of
+a second is over, it is measured again. When keys have to go, a little more goes than must (a thousandth of the limit),
+so that at the limit, too, one measurement serves hundreds of writes.
+
+A command never waits longer than EVICTION_NS for keys to go: the rest goes at the end of each turn.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, perf_counter_ns
+
+from server import admission
+from storage.errors import OUT_OF_MEMORY, CommandError
+from storage.events import EVICTED
+from storage.eviction import Chooser, use_frequencies, use_times
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional, Sequence
+
+    from server.reactor import Reactor
+    from server.registry import CommandSpec
+    from server.services import Services
+    from server.session import Session
+    from storage.database import Database
+
+MAX_EVICTION_NS = 4_000_000  # together with the last key it stays below 5 ms
+EVICTION_NS_A_STEP = 50_000  # as in Redis: maxmemory-eviction-tenacity 10 is 0.5 ms, more grows by 15 % a step
+MEASURE_EVERY_NS = 100_000_000
+ARGUMENT_BYTES = 120  # a key of its own: the object, its entries in three tables, and their growth
+SLACK_SHARE = 1000
+MIN_SLACK_BYTES = 16 * 1024
+MAX_BATCH = 64  # keys given up between two measurements
+CLIENTS_EVERY_S = 0.02  # clients are weighed this often while `maxmemory-clients` is set and something is said
+KEPT, UNDER_WAY, EXHAUSTED = 0, 1, 2
+
+
+class MemoryPolicy:
+    """Keeps the limits of one server."""
+
+    def __init__(self, services: Services, reactor: Reactor) -> None:
+        from _random import Random
+
+        self.services = services
+        self.reactor = reactor
+        self.keyspace = services.keyspace
+        self.chooser = Chooser(services.keyspace, Random())
+        self.limit = 0
+        self.evicts = False
+        self.used = 0  # at the last measurement, and what commands have brought since
+        self.measured_ns = 0
+        self.is_over = False  # keys still have to go
+        self.over_since_ns = 0
+        self.exceeded_ns = 0
+        self.evicted_clients = 0
+        self.clients_limit = 0
+        self.weighing: Any = None  # the timer
+        self.weighed_at = -1  # bytes in and out: without traffic no client grows
+        config = services.config
+        for name in ("maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time"):
+            config.on_change(name, self.follow)
+        config.on_change("maxmemory-clients", self.follow)
+        about = services.info
+        about.provide("evicted_clients", lambda: self.evicted_clients)
+        about.provide("total_eviction_exceeded_time", lambda: (self.exceeded_ns + self.exceeding_ns()) // 1_000_000)
+        about.provide("current_eviction_exceeded_time", lambda: self.exceeding_ns() // 1_000_000)
+        about.on_reset.append(self.reset)
+        self.follow(config)
+
+    def reset(self) -> None:
+        self.exceeded_ns = self.evicted_clients = 0
+
+    def exceeding_ns(self) -> int:
+        return perf_counter_ns() - self.over_since_ns if self.over_since_ns else 0
+
+    # Configuration ---------------------------------------------------------------------------------------------
+
+    def follow(self, config: Any) -> Optional[str]:
+        """The limit or the policy is another one."""
+        self.limit = config.maxmemory
+        policy = config.maxmemory_policy
+        self.evicts = policy != "noeviction"
+        self.chooser.follow(policy, config.maxmemory_samples)
+        if "lfu" in policy:
+            use_frequencies(self.keyspace, self.chooser.rng, config.lfu_log_factor, config.lfu_decay_time)
+        else:
+            use_times(self.keyspace)
+        clients = config.maxmemory_clients
+        self.clients_limit = clients if clients >= 0 else self.limit * -clients // 100
+        dispatch = self.services.dispatch
+        if self.limit:
+            dispatch.mode |= admission.MEMORY_LIMITED
+            self.measured_ns = 0
+            self.is_over = True  # look at the end of this turn
+        else:
+            dispatch.mode &= ~admission.MEMORY_LIMITED
+            self.end_of_excess()
+        steps = self.reactor.before_sleep
+        if (self.limit or self.clients_limit) and self.before_sleeping not in steps:
+            steps.insert(0, self.before_sleeping)
+        return None
+
+    @property
+    def budget_ns(self) -> int:
+        """How long keys may be given up before something else has its turn."""
+        tenacity = self.services.config.maxmemory_eviction_tenacity
+        if tenacity <= 10:
+            return EVICTION_NS_A_STEP * int(tenacity)
+        return int(min(MAX_EVICTION_NS, 10 * EVICTION_NS_A_STEP * 1.15 ** (tenacity - 10)))
+
+    # Commands --------------------------------------------------------------------------------------------------
+
+    def check(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> None:
+        """Make room for a command that may need some (denyoom; EXEC if it runs one), or refuse it."""
+        if not self.applies():
+            return
+        self.used += sum(map(len, argv)) + ARGUMENT_BYTES * len(argv)
+        if spec.name == b"exec" and session.transaction is not None:
+            for _, vector in session.transaction.vectors:
+                self.used += sum(map(len, vector)) + ARGUMENT_BYTES * len(vector)
+        if self.used > self.limit or perf_counter_ns() - self.measured_ns > MEASURE_EVERY_NS:
+            if self.make_room() == EXHAUSTED:
+                raise CommandError(OUT_OF_MEMORY)
+
+    def applies(self) -> bool:
+        """Whether this server gives up keys by itself now: a replica leaves that to its master."""
+        services = self.services
+        config = services.config
+        if config.replicaof and config.replica_ignore_maxmemory:
+            return False
+        return not services.dispatch.mode & admission.LOADING_DATA
+
+    def measure(self) -> int:
+        """How much is used now."""
+        self.measured_ns = perf_counter_ns()
+        meter = self.services.info.memory
+        self.used = meter.used_bytes() if meter.is_exact else meter.startup_bytes + self.formula()
+        return self.used
+
+    def formula(self) -> int:
+        """The keys by the sizes of Redis's own structures: where the interpreter cannot be asked."""
+        from storage.sizes import usage
+
+        total = 0
+        for db in self.keyspace.databases:
+            count = len(db.data)
+            if count:
+                index = db.key_index()
+                keys = [index.random(self.chooser.rng) for _ in range(min(count, MAX_BATCH))]
+                sizes = [usage(key, db.data[key], self.keyspace.limits) for key in keys]
+                total += sum(sizes) * count // len(keys)
+        return total
+
+    def make_room(self) -> int:
+        """Give up keys until the limit is kept, or the budget is spent, or none is left."""
+        if self.measure() <= self.limit:
+            self.end_of_excess()
+            return KEPT
+        if not self.over_since_ns:
+            self.over_since_ns = perf_counter_ns()
+        if self.services.dispatch.mode & (admission.PAUSED_ALL | admission.PAUSED_WRITES):
+            return KEPT  # nothing changes while writes are paused
+        graveyard = self.keyspace.graveyard
+        ends_ns = perf_counter_ns() + self.budget_ns
+        verdict = self.evict(ends_ns) if self.evicts else EXHAUSTED
+        if verdict == EXHAUSTED and graveyard.waiting:
+            graveyard.drain(max(0, ends_ns - perf_counter_ns()))
+            verdict = UNDER_WAY if graveyard.waiting or self.measure() <= self.limit else EXHAUSTED
+        self.is_over = verdict == UNDER_WAY
+        if verdict == KEPT:
+            self.end_of_excess()
+        return verdict
+
+    def evict(self, ends_ns: int) -> int:
+        """The loop of `make_room`: batches of keys, each followed by a measurement."""
+        goal = self.limit - max(MIN_SLACK_BYTES, self.limit // SLACK_SHARE)
+        graveyard = self.keyspace.graveyard
+        count = max(1, len(self.keyspace))
+        mean = max(64, (self.used - self.services.info.memory.startup_bytes) // count)
+        latency = self.services.latency
+        began_ns = perf_counter_ns()
+        verdict = UNDER_WAY
+        while verdict == UNDER_WAY:
+            batch = min(MAX_BATCH, 1 + (self.used - goal) // mean)
+            for _ in range(batch):
+                found = self.chooser.choose()
+                if found is None:
+                    verdict = EXHAUSTED
+                    break
+                self.give_up(*found)
+                if perf_counter_ns() > ends_ns:
+                    break
+            self.services.dispatch.settle_alone()
+            if graveyard.waiting:
+                graveyard.drain(max(0, ends_ns - perf_counter_ns()))
+            if self.measure() <= goal:
+                verdict = KEPT
+            elif perf_counter_ns() > ends_ns:
+                break
+        if verdict != KEPT and self.used <= self.limit:
+            verdict = KEPT
+        took_ms = (perf_counter_ns() - began_ns) // 1_000_000
+        if latency.threshold_ms and took_ms >= latency.threshold_ms:
+            latency.add(b"eviction-cycle", took_ms)
+        return verdict
+
+    def give_up(self, db: Database, key: bytes) -> None:
+        """Delete one key for want of memory."""
+        space = self.keyspace
+        space.graveyard.bury(db.remove(key))
+        space.evicted_keys += 1
+        db.changed(key, EVICTED, 0)
+
+    def end_of_excess(self) -> None:
+        self.is_over = False
+        if self.over_since_ns:
+            self.exceeded_ns += perf_counter_ns() - self.over_since_ns
+            self.over_since_ns = 0
+
+    # The end of a turn -----------------------------------------------------------------------------------------
+
+    def before_sleeping(self) -> None:
+        """Go on giving up keys where a command left off; weigh the clients."""
+        if self.is_over and self.limit:
+            if not self.applies():
+                self.is_over = False
+            elif self.make_room() == UNDER_WAY:
+                self.reactor.has_more_to_do = True
+        if self.clients_limit:
+            stats = self.services.stats
+            passed = stats.net_in + stats.net_out
+            if passed != self.weighed_at and self.weighing is None:
+                self.weighing = self.services.timers.at(monotonic() + CLIENTS_EVERY_S, self.weigh_clients)
+
+    def weigh_clients(self) -> None:
+        """Close the clients that hold most, until all together hold less than `maxmemory-clients`."""
+        from server.client_description import memory_of
+
+        services = self.services
+        self.weighing = None
+        self.weighed_at = services.stats.net_in + services.stats.net_out
+        weights = [(memory_of(session), session) for session in services.clients if session.kind in EVICTABLE]
+        total = sum([weight for weight, _ in weights])
+        if total <= self.clients_limit:
+            return
+        for weight, session in sorted(weights, key=lambda pair: -pair[0]):
+            if session.no_evict:
+                continue
+            services.log.notice(
+                "Evicting client: id=%d addr=%s tot-mem=%d" % (session.id, session.address.decode("latin-1"), weight)
+            )
+            self.evicted_clients += 1
+            services.clients.kill(session)
+            total -= weight
+            if total <= self.clients_limit:
+                return
+
+
+EVICTABLE = frozenset((b"normal", b"pubsub"))

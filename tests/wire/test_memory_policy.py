@@ -1,0 +1,162 @@
+"""`maxmemory` and `maxmemory-clients`: what is refused, what is given up, which key, and who is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.wire import Wire, encode
+
+ROOM = 3_000_000
+OOM = (b"-", b"OOM command not allowed when used memory > 'maxmemory'.")
+
+
+def field(wire, section: str, name: str) -> int:
+    return int(wire.ask("INFO", section).split(b"\r\n%b:" % name.encode())[1].split(b"\r\n")[0])
+
+
+def limit(wire, policy: str, room: int = ROOM) -> None:
+    """Leave `room` bytes from now on."""
+    wire.command("CONFIG", "SET", "maxmemory", "0")
+    wire.command("CONFIG", "SET", "maxmemory-policy", policy)
+    wire.command("CONFIG", "SET", "maxmemory", str(field(wire, "memory", "used_memory") + room))
+
+
+def fill(wire, count: int, prefix: str = "new", *options: str) -> list[bytes]:
+    tail = [b"v" * 500, *[word.encode() for word in options]]
+    return wire.pipeline([[b"SET", b"%b:%d" % (prefix.encode(), n), *tail] for n in range(count)])
+
+
+@pytest.fixture
+def limited(start_server):
+    server = start_server()
+    with server.wire() as wire:
+        yield wire
+
+
+def test_without_eviction_what_needs_memory_is_refused_and_the_rest_runs(limited):
+    limited.command("SET", "k", "v")
+    limited.command("CONFIG", "SET", "maxmemory", "1")
+    for words in (["SET", "k", "w"], ["LPUSH", "l", "x"], ["SETRANGE", "k", "9", "x"], ["HSET", "h", "f", "v"]):
+        assert limited.command(*words) == OOM
+    assert limited.ask("GET", "k") == b"v"
+    assert limited.ask("DEL", "k") == 1
+    limited.command("CONFIG", "SET", "maxmemory", "0")
+    assert limited.ask("SET", "k", "w") == b"OK"
+
+
+def test_exec_is_refused_if_one_of_its_commands_needs_memory(start_server):
+    with start_server().wire() as wire, Wire(wire.socket.getpeername()) as admin:
+        for words in (["MULTI"], ["SET", "k", "v"], ["GET", "k"]):
+            wire.command(*words)
+        admin.command("CONFIG", "SET", "maxmemory", "1")
+        assert wire.command("EXEC") == (b"-", b"EXECABORT Transaction discarded because of: " + OOM[1])
+        wire.command("MULTI")
+        assert wire.command("SET", "k", "v") == OOM
+        assert wire.command("EXEC") == (b"-", b"EXECABORT Transaction discarded because of previous errors.")
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
+def test_any_key_may_go_so_that_the_limit_is_kept_and_writes_go_on(limited, policy):
+    limit(limited, policy)
+    assert set(fill(limited, 12_000)) == {b"+OK\r\n"}
+    assert field(limited, "memory", "used_memory") <= field(limited, "memory", "maxmemory") + 200_000
+    evicted = field(limited, "stats", "evicted_keys")
+    assert evicted > 1000 and limited.ask("DBSIZE") == 12_000 - evicted
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])
+def test_only_keys_with_a_deadline_go_and_without_any_writes_are_refused(limited, policy):
+    fill(limited, 500, "kept")
+    limit(limited, policy)
+    assert set(fill(limited, 12_000, "volatile", "EX", "1000")) == {b"+OK\r\n"}
+    assert field(limited, "stats", "evicted_keys") > 1000
+    assert limited.ask("EXISTS", *[f"kept:{n}" for n in range(500)]) == 500
+    replies = set(fill(limited, 12_000, "more"))
+    assert replies == {b"+OK\r\n", b"-%b\r\n" % OOM[1]}
+
+
+def test_volatile_ttl_gives_up_the_nearest_deadlines_first(limited):
+    names = [[b"SET", b"k%d" % n, b"v" * 500, b"EX", b"%d" % (1000 + n)] for n in range(4000)]
+    limited.pipeline(names)
+    limit(limited, "volatile-ttl", -500_000)
+    limited.command("SET", "one", "more")
+    gone = [n for n in range(4000) if not limited.ask("EXISTS", f"k{n}")]
+    assert gone and gone == list(range(len(gone)))
+
+
+def test_lru_keeps_most_of_what_was_used_lately(start_server):
+    server = start_server("--enable-debug-command", "yes")
+    with server.wire() as wire:
+        fill(wire, 2000, "old")
+        wire.expect_silence(1.1)  # idle times have seconds
+        fill(wire, 2000, "young")
+        limit(wire, "allkeys-lru", -600_000)
+        wire.command("SET", "one", "more")
+        old = wire.ask("EXISTS", *[f"old:{n}" for n in range(2000)])
+        young = wire.ask("EXISTS", *[f"young:{n}" for n in range(2000)])
+    assert 2000 - old > 10 * (2000 - young)
+
+
+def test_lfu_keeps_what_is_used_often(limited):
+    limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "lfu-log-factor", "1")
+    fill(limited, 2000, "hot")
+    fill(limited, 2000, "cold")
+    for _ in range(10):
+        limited.pipeline([[b"GET", b"hot:%d" % n] for n in range(2000)])
+    limit(limited, "allkeys-lfu", -600_000)
+    limited.command("SET", "one", "more")
+    hot = limited.ask("EXISTS", *[f"hot:{n}" for n in range(2000)])
+    cold = limited.ask("EXISTS", *[f"cold:{n}" for n in range(2000)])
+    assert 2000 - cold > 10 * (2000 - hot)
+
+
+def test_object_freq_counts_uses_under_lfu_and_idletime_is_refused(limited):
+    limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "lfu-log-factor", "0")
+    limited.command("SET", "k", "v")
+    assert limited.ask("OBJECT", "FREQ", "k") == 5
+    for _ in range(3):
+        limited.command("GET", "k")
+    assert limited.ask("OBJECT", "FREQ", "k") == 8
+    limited.command("CLIENT", "NO-TOUCH", "ON")
+    limited.command("GET", "k")
+    assert limited.ask("OBJECT", "FREQ", "k") == 8
+    assert limited.command("OBJECT", "IDLETIME", "k")[0] == b"-"
+    limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    assert limited.ask("OBJECT", "IDLETIME", "k") == 0
+    assert limited.command("OBJECT", "FREQ", "k")[0] == b"-"
+
+
+def test_eviction_is_announced_and_invalidates(start_server):
+    server = start_server("--notify-keyspace-events", "Ee")
+    with server.wire() as wire, server.wire() as listener:
+        fill(wire, 3000, "k")
+        listener.command("SUBSCRIBE", "__keyevent@0__:evicted")
+        wire.command("WATCH", *[f"k:{n}" for n in range(3000)])
+        limit(wire, "allkeys-random", -200_000)
+        with server.wire() as other:
+            other.command("SET", "one", "more")
+        message = listener.read()[1]
+        assert message[1] == (b"$", b"__keyevent@0__:evicted") and message[2][1].startswith(b"k:")
+        wire.command("MULTI")
+        assert wire.ask("EXEC") is None
+
+
+def test_a_lowered_limit_is_kept_without_any_further_command(limited):
+    fill(limited, 8000)
+    limit(limited, "allkeys-random", -2_000_000)
+    while field(limited, "memory", "used_memory") > field(limited, "memory", "maxmemory"):
+        pass
+    assert field(limited, "stats", "evicted_keys") > 0
+
+
+def test_the_client_that_holds_most_is_closed_and_protected_ones_are_not(start_server):
+    server = start_server("--maxmemory-clients", "3mb")
+    with server.wire() as wire, server.wire() as hog, server.wire() as spared:
+        spared.command("CLIENT", "NO-EVICT", "ON")
+        spared.command("MULTI")
+        spared.command("SET", "k", "v" * 2_000_000)
+        hog.command("MULTI")
+        hog.send(encode("SET", "k", "v" * 2_500_000))
+        assert hog.read_until_closed() in (b"", b"+QUEUED\r\n")
+        assert field(wire, "stats", "evicted_clients") == 1
+        assert spared.command("EXEC")[0] == b"*"
