@@ -10,6 +10,7 @@ from protocol.reply import OK, Map
 from server.deadline_arguments import StringOptions, positive_deadline
 from server.keyfinders import set_keys
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
+from server.number_arguments import integer
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
 from storage import events, lcs
 from storage.errors import (
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
 strings = Group("string")
 
 NOT_STRINGS = b"ERR The specified keys must contain string values"
-
-
-def integer(argument: bytes) -> int:
-    """A signed 64-bit argument, refused in Redis's words."""
-    try:
-        return parse_int(argument)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
 
 
 # Reading -------------------------------------------------------------------------------------------------------
