@@ -98,6 +98,8 @@ class Application:
         services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
         Persistence(services, self.reactor)
+        services.snapshots.functions = services.functions.sources
+        services.loader.take_function = services.functions.load
         services.replication = Replication(services, self.reactor)
         config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
 
@@ -132,7 +134,7 @@ class Application:
         if not descriptors.make_room(config, log):
             return 1
         descriptors.follow_maxclients(config, log)
-        if not self.load_users():
+        if not self.rename_commands() or not self.load_users():
             return 1
         try:
             self.listening.open()
@@ -157,6 +159,16 @@ class Application:
         self.reactor.run()
         self.close()
         return services.lifecycle.exit_code
+
+    def rename_commands(self) -> bool:
+        """Obey `rename-command`; False if a line cannot be obeyed."""
+        for words in self.config.renamed_commands:
+            reason = self.services.registry.rename(words[1], words[2])
+            if reason is not None:
+                line = b" ".join(words).decode("utf-8", "backslashreplace")
+                self.log.warning("*** FATAL CONFIG FILE ERROR *** '%s': %s" % (line, reason))
+                return False
+        return True
 
     def load_users(self) -> bool:
         """The users of the configuration or of their own file; a server with other rules than told must not run."""

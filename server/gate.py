@@ -57,6 +57,7 @@ class Gate:
         self.check_permission: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
         self.check_memory: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
         self.disk_refusal: Callable[[], bytes] = lambda: b"MISCONF Errors writing to disk."
+        self.busy_refusal = BUSY_SCRIPT  # which of its two wordings, while a script runs on
         self.feed_monitors: Optional[Callable[[Session, Sequence[bytes]], None]] = None
         self.note_tracked: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
 
@@ -93,7 +94,7 @@ class Gate:
         if mode & when.LOADING_DATA:
             raise CommandError(LOADING)
         if mode & when.BUSY:
-            raise CommandError(BUSY_SCRIPT)
+            raise CommandError(self.busy_refusal)
         if mode & when.IS_REPLICA and spec.flags & (declared.WRITE | declared.READONLY):
             raise CommandError(b"ERR Replica can't interact with the keyspace")
         if mode & (when.PAUSED_ALL | when.PAUSED_WRITES) and self.services.clients.is_held(session, spec):
@@ -101,6 +102,8 @@ class Gate:
             self.services.clients.hold(session, argv)
             return ASIDE
         if mode & when.IN_MULTI and spec.name not in RUNS_IN_MULTI:
+            if spec.flags & declared.PROTECTED:
+                self.check_protected(session, spec)
             if spec.flags & declared.NO_MULTI:
                 raise CommandError(b"ERR Command not allowed inside a transaction")
             session.transaction.queue(spec, argv)
@@ -108,6 +111,16 @@ class Gate:
         if mode & when.NO_TOUCH and spec.name != b"touch":
             return self.run_untouched(session, spec, argv)
         return None
+
+    def check_protected(self, session: Session, spec: CommandSpec) -> None:
+        """Refuse DEBUG and MODULE before they are queued; run at once they ask for themselves."""
+        from server.locality import guard
+
+        config = self.services.config
+        if spec.name.startswith(b"module"):
+            guard(session, b"MODULE", b"enable-module-command", config.enable_module_command)
+        else:
+            guard(session, b"DEBUG", b"enable-debug-command", config.enable_debug_command)
 
     def abort(self, session: Session, text: bytes) -> bytes:
         """An EXEC was refused, for whatever reason: end its transaction and return what to tell the client."""

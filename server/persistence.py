@@ -55,7 +55,7 @@ class Persistence:
         reactor.before_sleep.append(self.before_sleep)
         services.dispatch.gate.disk_refusal = self.disk_refusal
         # PING tells monitoring that the disk fails, though it writes nothing.
-        ping = services.registry.lookup(b"ping")
+        ping = services.registry.originally(b"ping")
         if ping is not None:
             ping.trips |= DISK_FAILED
         services.config.on_change("stop-writes-on-bgsave-error", lambda config: self.judge_disk())

@@ -388,7 +388,7 @@ class Group:
         def help_of(ctx: Any, argv: Sequence[bytes]) -> Any:
             from server.syntax import help_lines
 
-            return help_lines(ctx.registry.lookup(own_name))
+            return help_lines(ctx.registry.originally(own_name))
 
         text = (since, "O(1)", (), (), "", "Explain the subcommands.")
         self._add(name + "|HELP", help_of, 2, flags, (), None, *text, acl, None, False)
@@ -510,6 +510,19 @@ class Registry:
         """`lookup` by the names that commands are declared by, whatever they are called now: rules use these."""
         name = name.lower()
         return next((spec for spec in self.specs if spec.name == name), None)
+
+    def rename(self, old: bytes, new: bytes) -> Optional[str]:
+        """Call a command by another name, or not at all (an empty one); returns why not. Its rules, flags and what it
+        is called in replies stay. Only before the first command is served."""
+        old, new = old.lower(), new.lower()
+        if old not in self.by_name:
+            return "No such command in rename-command"
+        if new and new in self.by_name and new != old:
+            return "Target command name already exists"
+        spec = self.by_name.pop(old)
+        if new:
+            self.by_name[new] = spec
+        return None
 
     def resolve(self, argv: Sequence[bytes]) -> Optional[CommandSpec]:
         """Return what a vector runs: the command, or the subcommand of a container; None if there is neither.

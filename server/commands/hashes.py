@@ -93,7 +93,7 @@ def hset(ctx: Session, argv: Argv) -> int:
         db.changed(key, HSET, 1)
         return 1 if is_new else 0
     if len(argv) % 2:
-        raise CommandError(wrong_arity(ctx.registry.lookup(b"hset")))
+        raise CommandError(wrong_arity(ctx.registry.originally(b"hset")))
     return set_pairs(db, argv)
 
 
@@ -110,7 +110,7 @@ def hset(ctx: Session, argv: Argv) -> int:
 def hmset(ctx: Session, argv: Argv) -> Any:
     """Set fields of a hash."""
     if len(argv) % 2:
-        raise CommandError(wrong_arity(ctx.registry.lookup(b"hmset")))
+        raise CommandError(wrong_arity(ctx.registry.originally(b"hmset")))
     set_pairs(ctx.db, argv)
     return OK
 

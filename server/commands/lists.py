@@ -212,7 +212,7 @@ def rpop(ctx: Session, argv: Argv) -> Any:
 def pop_counted(ctx: Session, argv: Argv, from_left: bool) -> Any:
     """LPOP and RPOP with a count."""
     if len(argv) > 3:
-        raise CommandError(wrong_arity(ctx.registry.lookup(b"lpop" if from_left else b"rpop")))
+        raise CommandError(wrong_arity(ctx.registry.originally(b"lpop" if from_left else b"rpop")))
     count = not_negative(argv[2])
     value = ctx.db.find_as(argv[1], List)
     if value is None:

@@ -241,7 +241,7 @@ def zmscore(ctx: Session, argv: Argv) -> list[float | None]:
 def rank_of(ctx: Session, argv: Argv, reverse: bool) -> Any:
     with_score = len(argv) > 3
     if len(argv) > 4:
-        raise CommandError(wrong_arity(ctx.registry.lookup(b"zrevrank" if reverse else b"zrank")))
+        raise CommandError(wrong_arity(ctx.registry.originally(b"zrevrank" if reverse else b"zrank")))
     if with_score and argv[3].upper() != b"WITHSCORE":
         raise CommandError(SYNTAX_ERROR)
     value = ctx.db.read_as(argv[1], SortedSet)

@@ -62,7 +62,7 @@ def xadd(ctx: Session, argv: Argv) -> bytes | None:
         at = options.end + 1
     count = len(argv) - at
     if count < 2 or count & 1:
-        raise CommandError(wrong_arity(ctx.registry.lookup(b"xadd")))
+        raise CommandError(wrong_arity(ctx.registry.originally(b"xadd")))
     if options is not None and options.entry_id == 0 and options.has_sequence:
         raise CommandError(b"ERR The ID specified in XADD must be greater than 0-0")
     stream = db.find_as(key, Stream)

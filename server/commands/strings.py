@@ -386,7 +386,7 @@ def getex(ctx: Session, argv: Argv) -> bytes | None:
 
 def even_arguments(ctx: Session, argv: Argv, name: bytes) -> None:
     if len(argv) % 2 == 0:
-        raise CommandError(wrong_arity(ctx.registry.lookup(name)))
+        raise CommandError(wrong_arity(ctx.registry.originally(name)))
 
 
 @strings.command(

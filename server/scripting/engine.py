@@ -1,0 +1,524 @@
+"""The run under way: what scripts ask of the server, what they may, and how one that runs on is ended.
+
+Owns the session on whose behalf a script's commands run, the two interpreters (scripts and functions live apart), the
+rules of Redis for commands inside a script, and the state "busy": past `busy-reply-threshold` the loop serves what may
+run meanwhile from inside the interpreter's count hook. Must not know where a script's text comes from.
+
+A host function never lets an exception other than ScriptError out, and leaves its text in `pending` for the world to
+take: Lua sees tables and strings, never a Python object.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from protocol.reply import Constant, ErrorReply
+from server import admission as when
+from server import registry as declared
+from server.scripting.interpreter import Interpreter
+from server.scripting.values import IN_RESP2, IN_RESP3
+from server.session import BLOCKED, Session
+from storage.errors import (
+    BUSY_SCRIPT,
+    MASTER_DOWN,
+    NO_REPLICAS,
+    OUT_OF_MEMORY,
+    READ_ONLY,
+    CommandError,
+)
+from storage.numeric import format_float
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Optional, Sequence
+
+    from server.registry import CommandSpec
+    from server.services import Services
+
+NO_WRITES, ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, CROSS_SLOT = 1, 2, 4, 8, 16
+COMPATIBLE = 32  # a script without a shebang: nothing is checked before it runs
+FLAG_NAMES = {
+    b"no-writes": NO_WRITES,
+    b"allow-oom": ALLOW_OOM,
+    b"allow-stale": ALLOW_STALE,
+    b"no-cluster": NO_CLUSTER,
+    b"allow-cross-slot-keys": CROSS_SLOT,
+}
+REPL_NONE, REPL_ALL = 0, 3
+MAX_STACKED = 200  # more arguments travel in a table
+BUSY_FUNCTION = b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+KILLED_SCRIPT = b"ERR Error running script: Script killed by user with SCRIPT KILL."
+KILLED_FUNCTION = b"ERR Error running script: Script killed by user with FUNCTION KILL."
+LOAD_TIMEOUT = b"ERR FUNCTION LOAD timeout"
+LOAD_TIMEOUT_S = 0.5
+UNKNOWN = b"ERR Unknown Redis command called from script"
+WRONG_ARITY = b"ERR Wrong number of args calling Redis command from script"
+FORBIDDEN = b"ERR This Redis command is not allowed from script"
+BAD_ARGUMENTS = b"ERR Lua redis lib command arguments must be strings or integers"
+NO_ARGUMENTS = b"ERR Please specify at least one argument for this redis lib call"
+NOT_STALE = b"ERR Can not execute the command on a stale replica"
+NO_WRITES_HERE = b"ERR Write commands are not allowed from read-only scripts."
+INTERNAL = b"ERR internal error"
+MAX_EXACT = 2.0**63
+LOG_LEVELS = ("debug", "verbose", "notice", "warning")
+
+
+class ScriptError(Exception):
+    """Raised into Lua; its text waits in `pending`."""
+
+
+class Run:
+    """One script or function under way."""
+
+    __slots__ = ("name", "argv", "flags", "read_only", "is_function", "began_s", "wrote", "kill", "client", "is_load")
+
+    def __init__(self, name: bytes, argv: Sequence[bytes], flags: int, read_only: bool, client: Session) -> None:
+        self.name = name
+        self.argv = argv
+        self.flags = flags
+        self.read_only = read_only or bool(flags & NO_WRITES)
+        self.is_function = False
+        self.began_s = monotonic()
+        self.wrote = False
+        self.kill: bytes = b""
+        self.client = client
+        self.is_load = False
+
+    def duration_ms(self) -> int:
+        return int((monotonic() - self.began_s) * 1000)
+
+
+class Engine:
+    """Runs what `scripts` and `functions` compiled."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.dispatch = services.dispatch
+        self.session = Session(0, services)
+        self.session.denies_blocking = True
+        self.interpreters: Dict[bool, Interpreter] = {}
+        self.current: Optional[Run] = None
+        self.pending: Optional[bytes] = None
+        self.replicates = REPL_ALL
+        self.register: Callable[..., None] = lambda *arguments: None  # set by functions while a library is loaded
+        self.serve_others: Callable[[Session], None] = lambda session: None  # one turn of the loop for other clients
+        self.is_stopping: Callable[[], bool] = lambda: False
+
+    def interpreter(self, is_eval: bool) -> Interpreter:
+        """The Lua state of scripts or of functions; raises CommandError where there is no interpreter."""
+        found = self.interpreters.get(is_eval)
+        if found is None:
+            found = self.interpreters[is_eval] = Interpreter(self.host(), is_eval)
+        return found
+
+    # Running ---------------------------------------------------------------------------------------------------
+
+    def judge(self, ctx: Session, flags: int, read_only: bool) -> None:
+        """What a script that states its flags is refused for before it runs."""
+        mode = self.dispatch.mode
+        if flags & COMPATIBLE:
+            return
+        if mode & when.STALE_DATA and not flags & ALLOW_STALE:
+            raise CommandError(MASTER_DOWN)
+        if not flags & NO_WRITES:
+            if read_only:
+                raise CommandError(b"ERR Can not execute a script with write flag using *_ro command.")
+            if not ctx.mode & when.IS_MASTER:
+                if mode & when.READ_ONLY_REPLICA:
+                    raise CommandError(b"READONLY You can not run script with write flag on readonly replica.")
+                if mode & when.DISK_FAILED:
+                    raise CommandError(self.dispatch.gate.disk_refusal())
+                if mode & when.TOO_FEW_REPLICAS:
+                    raise CommandError(NO_REPLICAS)
+            if mode & when.MEMORY_LIMITED and not flags & ALLOW_OOM and not ctx.mode & when.IS_MASTER:
+                if self.is_out_of_memory(ctx):
+                    raise CommandError(
+                        b"OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+                    )
+
+    def is_out_of_memory(self, session: Session) -> bool:
+        """Whether a command that may use more memory would be refused now."""
+        check = self.dispatch.gate.check_memory
+        spec = self.services.registry.originally(b"set")
+        if check is None or spec is None:
+            return False
+        try:
+            check(session, spec, (b"SET", b"", b""))
+        except CommandError as error:
+            return error.text.startswith(b"OOM")
+        return False
+
+    def run(self, ctx: Session, run: Run, is_eval: bool, script: Any, count: int, arguments: Sequence[bytes]) -> Any:
+        """Run compiled code for a client and return its reply; raises CommandError for an error of its own."""
+        if self.current is not None:
+            raise CommandError(FORBIDDEN)
+        interpreter = self.interpreter(is_eval)
+        session = self.session
+        session.db = ctx.db
+        session.user = ctx.user
+        session.mode = ctx.mode & (when.RESTRICTED | when.IS_MASTER)
+        session.name = ctx.name
+        session.speak(2)
+        self.replicates = REPL_ALL
+        run.is_function = not is_eval
+        self.current = run
+        self.pending = None
+        dispatch = self.dispatch
+        dispatch.depth += 1
+        try:
+            if not is_eval:
+                result = interpreter.run_function(ctx.resp, script, count, interpreter.table_from(arguments))
+            elif len(arguments) <= MAX_STACKED:
+                result = interpreter.run(ctx.resp, script, count, *arguments)
+            else:
+                result = interpreter.run_many(ctx.resp, script, count, interpreter.table_from(arguments))
+        finally:
+            dispatch.depth -= 1
+            self.current = None
+            if dispatch.mode & when.BUSY:
+                dispatch.mode &= ~when.BUSY
+        kind = result[0]
+        if kind is True:
+            value = result[1]
+            return value if value.__class__ is bytes else truncated(value)
+        if kind is False:
+            return self.failure(run, *result[1:])
+        encoded = result[1]
+        return Constant("a script's reply", encoded, encoded)
+
+    def failure(self, run: Run, text: bytes, source: Any, line: Any, counted: bool) -> ErrorReply:
+        if run.kill:
+            text = run.kill
+        if source:
+            text = b"%b script: %b, on %b:%d." % (text, run.name, source, int(line))
+        else:
+            text = b"%b script: %b" % (text, run.name)
+        if counted:
+            return ErrorReply(text)  # counted where it arose
+        raise CommandError(text)
+
+    # What scripts ask ------------------------------------------------------------------------------------------
+
+    def host(self) -> Dict[bytes, Callable[..., Any]]:
+        from server.version import REDIS_VERSION
+
+        major, minor, patch = map(int, REDIS_VERSION.split("."))
+        return {
+            b"call": self.guarded(lambda *arguments: self.call(arguments, True)),
+            b"pcall": self.guarded(lambda *arguments: self.call(arguments, False)),
+            b"sha1hex": self.guarded(self.sha1hex),
+            b"log": self.guarded(self.log),
+            b"setresp": self.guarded(self.setresp),
+            b"set_repl": self.guarded(self.set_repl),
+            b"acl_check_cmd": self.guarded(self.acl_check_cmd),
+            b"register_function": self.guarded(lambda *arguments: self.register(*arguments)),
+            b"take_error": self.take_error,
+            b"check": self.guarded(self.check),
+            b"script_resp": lambda: self.session.resp,
+            b"double_text": self.guarded(format_float),
+            b"float_bytes": self.guarded(float_bytes),
+            b"bytes_float": self.guarded(bytes_float),
+            b"parse_number": self.guarded(parse_number),
+            b"version": lambda: REDIS_VERSION.encode(),
+            b"version_number": lambda: major << 16 | minor << 8 | patch,
+        }
+
+    def guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A host function out of which nothing but ScriptError comes."""
+
+        def guard(*arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except ScriptError as error:
+                self.pending = error.args[0]
+            except CommandError as error:
+                self.pending = error.text
+            except BaseException:
+                import traceback
+
+                self.services.stats.unexpected_errors += 1
+                self.services.log.warning("Fault in a script's call:\n%s" % traceback.format_exc())
+                self.pending = INTERNAL
+            raise ScriptError()
+
+        return guard
+
+    def take_error(self) -> Optional[bytes]:
+        text, self.pending = self.pending, None
+        return text
+
+    def call(self, arguments: Any, raises: bool) -> Any:
+        """redis.call and redis.pcall."""
+        reply = self.reply_to(arguments)
+        session = self.session
+        kind = reply.__class__
+        if kind is bytes or kind is int:
+            return reply
+        if kind is ErrorReply and raises:
+            raise ScriptError(reply.text)
+        value = (IN_RESP2 if session.resp == 2 else IN_RESP3)[kind](reply)
+        kind = value.__class__
+        if kind is list or kind is dict:
+            run = self.current
+            interpreter = self.interpreters[run is None or not run.is_function]
+            return interpreter.table_from(value, recursive=True)
+        return value
+
+    def reply_to(self, arguments: Any) -> Any:
+        """The reply to a command of the script; an ErrorReply where it is refused."""
+        if not arguments:
+            return ErrorReply(NO_ARGUMENTS)
+        argv = arguments
+        for argument in arguments:
+            if argument.__class__ is not bytes:
+                converted = words_of(arguments)
+                if converted is None:
+                    return ErrorReply(BAD_ARGUMENTS)
+                argv = converted
+                break
+        dispatch = self.dispatch
+        spec = dispatch.spellings.get(argv[0])
+        if spec is None:
+            try:
+                spec = dispatch.resolve(argv)
+            except CommandError:
+                return self.refused(UNKNOWN)
+        arity = spec.arity
+        if len(argv) != arity and (arity > 0 or len(argv) < -arity):
+            return self.refused(WRONG_ARITY)
+        run = self.current
+        assert run is not None
+        flags = spec.flags
+        session = self.session
+        if flags & (declared.NOSCRIPT | declared.WRITE) or spec.trips & (dispatch.mode | session.mode):
+            refusal = self.refusal(run, spec, argv)
+            if refusal is not None:
+                return self.refused(refusal)
+        if flags & declared.WRITE:
+            run.wrote = True
+        if self.replicates == REPL_ALL:
+            return dispatch.call(session, spec, argv)
+        operations = dispatch.propagation.operations
+        kept = len(operations)
+        reply = dispatch.call(session, spec, argv)
+        if self.replicates == REPL_NONE:
+            del operations[kept:]
+        return reply
+
+    def refused(self, text: bytes) -> ErrorReply:
+        self.services.stats.count_error(text)
+        return ErrorReply(text)
+
+    def refusal(self, run: Run, spec: CommandSpec, argv: Sequence[bytes]) -> Optional[bytes]:
+        """Why a command may not run inside this script now, in Redis's order."""
+        flags = spec.flags
+        session = self.session
+        mode = self.dispatch.mode
+        if flags & declared.NOSCRIPT:
+            return FORBIDDEN
+        if mode & when.STALE_DATA and not flags & declared.STALE:
+            return NOT_STALE
+        if session.mode & when.RESTRICTED:
+            refusal: Optional[bytes] = self.services.accounts.refusal_in_script(session, spec, argv)
+            if refusal is not None:
+                return refusal
+        is_master = session.mode & when.IS_MASTER
+        if flags & declared.WRITE:
+            if run.read_only:
+                return NO_WRITES_HERE
+            if not run.wrote and not is_master:
+                if mode & when.READ_ONLY_REPLICA:
+                    return READ_ONLY
+                if mode & when.DISK_FAILED:
+                    return self.dispatch.gate.disk_refusal()
+                if mode & when.TOO_FEW_REPLICAS:
+                    return NO_REPLICAS
+        if mode & when.MEMORY_LIMITED and flags & declared.DENYOOM and not is_master:
+            if not run.wrote and not run.flags & ALLOW_OOM and self.is_out_of_memory(session):
+                return OUT_OF_MEMORY
+        return None
+
+    def sha1hex(self, *arguments: Any) -> bytes:
+        from hashlib import sha1
+
+        words = words_of(arguments)
+        if len(arguments) != 1:
+            raise ScriptError(b"ERR wrong number of arguments")
+        return sha1(words[0] if words else b"").hexdigest().encode()
+
+    def log(self, *arguments: Any) -> None:
+        if len(arguments) < 2:
+            raise ScriptError(b"ERR redis.log() requires two arguments or more.")
+        level = arguments[0]
+        if level.__class__ not in (int, float):
+            raise ScriptError(b"ERR First argument must be a number (log level).")
+        if not 0 <= level < len(LOG_LEVELS):
+            raise ScriptError(b"ERR Invalid log level.")
+        text = b" ".join([word for word in map(word_of, arguments[1:]) if word is not None])
+        getattr(self.services.log, LOG_LEVELS[int(level)])(text.decode("utf-8", "backslashreplace"))
+
+    def setresp(self, *arguments: Any) -> None:
+        if len(arguments) != 1:
+            raise ScriptError(b"ERR redis.setresp() requires one argument.")
+        if arguments[0] not in (2, 3):
+            raise ScriptError(b"ERR RESP version must be 2 or 3.")
+        self.session.speak(int(arguments[0]))
+
+    def set_repl(self, *arguments: Any) -> None:
+        if len(arguments) != 1:
+            raise ScriptError(b"ERR redis.set_repl() requires one argument.")
+        flags = arguments[0]
+        if flags.__class__ is not int or flags & ~REPL_ALL:
+            raise ScriptError(b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+        self.replicates = flags
+
+    def acl_check_cmd(self, *arguments: Any) -> bool:
+        if not arguments:
+            raise ScriptError(NO_ARGUMENTS)
+        argv = words_of(arguments)
+        if argv is None:
+            raise ScriptError(BAD_ARGUMENTS)
+        spec = self.services.registry.resolve(argv)
+        if spec is None:
+            raise ScriptError(b"ERR Invalid command passed to redis.acl_check_cmd()")
+        user = self.session.user
+        return user is None or self.services.accounts.explain(user, spec, argv) is None
+
+    # Running on ------------------------------------------------------------------------------------------------
+
+    def check(self) -> Optional[bytes]:
+        """Called by the count hook: the text of the error that ends the script, or None to let it go on."""
+        run = self.current
+        if run is None:
+            return None
+        if run.kill:
+            return run.kill
+        elapsed_s = monotonic() - run.began_s
+        if run.is_load:
+            if elapsed_s > LOAD_TIMEOUT_S:
+                run.kill = LOAD_TIMEOUT
+            return run.kill or None
+        threshold_ms = self.services.config.busy_reply_threshold
+        if elapsed_s * 1000.0 < threshold_ms or threshold_ms < 0:
+            return None
+        self.be_busy(run)
+        return run.kill or None
+
+    def be_busy(self, run: Run) -> None:
+        """Serve what may run while a script runs on. Time stands still for the script."""
+        dispatch = self.dispatch
+        if not dispatch.mode & when.BUSY:
+            self.services.log.warning(
+                "Slow script detected: still in execution after %d milliseconds. You can try killing the script "
+                "using the %s command. Script name is: %s."
+                % (
+                    int((monotonic() - run.began_s) * 1000),
+                    "FUNCTION KILL" if run.is_function else "SCRIPT KILL",
+                    run.name.decode("latin-1"),
+                )
+            )
+            dispatch.gate.busy_refusal = BUSY_FUNCTION if run.is_function else BUSY_SCRIPT
+            dispatch.mode |= when.BUSY
+        clock = dispatch.clock
+        now_ms = clock.now_ms
+        kept = (dispatch.current, dispatch.caller)
+        client = dispatch.current if dispatch.current is not None else run.client
+        was_blocked = client.halted & BLOCKED
+        client.halted |= BLOCKED
+        dispatch.depth += 1
+        self.current = run
+        try:
+            self.serve_others(client)
+        finally:
+            dispatch.depth -= 1
+            dispatch.current, dispatch.caller = kept
+            clock.now_ms = now_ms
+            if not was_blocked:
+                client.halted &= ~BLOCKED
+        if self.is_stopping():
+            # The process ends now: what the script has done so far is as if it had not been.
+            dispatch.propagation.operations.clear()
+            run.kill = KILLED_SCRIPT
+
+    def end_run(self, is_function: bool) -> None:
+        """SCRIPT KILL and FUNCTION KILL; raises CommandError if there is nothing to end, or it may not be."""
+        run = self.current
+        if run is None or run.is_load:
+            raise CommandError(b"NOTBUSY No scripts in execution right now.")
+        if run.is_function != is_function:
+            raise CommandError(BUSY_FUNCTION if run.is_function else BUSY_SCRIPT)
+        if run.client.mode & when.IS_MASTER:
+            raise CommandError(
+                b"UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot "
+                b"be killed."
+            )
+        if run.wrote:
+            raise CommandError(
+                b"UNKILLABLE Sorry the script already executed write commands against the dataset. You can either "
+                b"wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+            )
+        run.kill = KILLED_FUNCTION if is_function else KILLED_SCRIPT
+
+
+# Values of Lua as words of a command ----------------------------------------------------------------------------
+
+
+def word_of(value: Any) -> Optional[bytes]:
+    """A string, or a number as Redis writes it; None for anything else."""
+    kind = value.__class__
+    if kind is bytes:
+        word: bytes = value
+        return word
+    if kind is int:
+        return b"%d" % value if -(2**53) <= value <= 2**53 else number_text(float(value))
+    if kind is float:
+        return number_text(value)
+    return None
+
+
+def number_text(value: float) -> bytes:
+    if value != value:
+        return b"-nan"
+    return format_float(value)
+
+
+def words_of(values: Sequence[Any]) -> Any:
+    words = []
+    for value in values:
+        word = word_of(value)
+        if word is None:
+            return None
+        words.append(word)
+    return words
+
+
+def truncated(value: float) -> int:
+    """A Lua number as an integer reply: what a conversion in C gives on this kind of machine."""
+    if value != value or not -MAX_EXACT <= value < MAX_EXACT:
+        return -(1 << 63)
+    return int(value)
+
+
+def float_bytes(value: float, letter: bytes) -> bytes:
+    from struct import pack
+
+    try:
+        return pack(letter.decode("ascii"), value)
+    except OverflowError:
+        return pack(letter.decode("ascii"), float("-inf") if value < 0 else float("inf"))
+
+
+def bytes_float(data: bytes, letter: bytes) -> float:
+    from struct import unpack
+
+    return float(unpack(letter.decode("ascii"), data)[0])
+
+
+def parse_number(text: bytes) -> float:
+    """strtod: what JSON's reader takes for a number, hexadecimal, infinities and NaN included."""
+    try:
+        return float(text)
+    except ValueError:
+        return float.fromhex(text.decode("latin-1"))
+
+
