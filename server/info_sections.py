@@ -162,17 +162,19 @@ def memory(info: Info) -> Fields:
     yield "allocator_muzzy", 0
     yield "total_system_memory", system
     yield "total_system_memory_human", human(system)
+    scripts = dict(info.services.scripting.memory())
     for name in ("used_memory_lua", "used_memory_vm_eval"):
-        yield name, 0
-    yield "used_memory_lua_human", human(0)
+        yield name, scripts[name]
+    yield "used_memory_lua_human", human(scripts["used_memory_lua"])
     for name in ("used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries"):
-        yield name, 0
+        yield name, scripts[name]
     for name in ("used_memory_vm_functions", "used_memory_vm_total"):
-        yield name, 0
-    yield "used_memory_vm_total_human", human(0)
-    yield "used_memory_functions", 0
-    yield "used_memory_scripts", 0
-    yield "used_memory_scripts_human", human(0)
+        yield name, scripts[name]
+    yield "used_memory_vm_total_human", human(scripts["used_memory_vm_total"])
+    yield "used_memory_functions", scripts["used_memory_functions"]
+    texts = scripts["used_memory_scripts_eval"] + scripts["used_memory_functions"]
+    yield "used_memory_scripts", texts
+    yield "used_memory_scripts_human", human(texts)
     yield "maxmemory", config.maxmemory
     yield "maxmemory_human", human(config.maxmemory)
     yield "maxmemory_policy", config.maxmemory_policy
@@ -251,9 +253,9 @@ def stats(info: Info) -> Fields:
     yield "expired_time_cap_reached_count", keyspace.expiry_cuts
     yield "expire_cycle_cpu_milliseconds", keyspace.expiry_ns // 1_000_000
     yield "evicted_keys", keyspace.evicted_keys
+    yield "evicted_clients", 0
+    yield "evicted_scripts", services.scripting.evicted()
     for name in (
-        "evicted_clients",
-        "evicted_scripts",
         "total_eviction_exceeded_time",
         "current_eviction_exceeded_time",
     ):

@@ -37,6 +37,7 @@ class Reactor:
         self.selector = Poller()
         self.timers = services.timers
         self.leftovers: List[Connection] = []
+        self.running: List[Connection] = []  # this turn's, while they run
         self.before_sleep: List[Callable[[], None]] = []  # in order; see server.app
         self.on_close: Callable[[Connection], None] = lambda connection: None
         self.stopping = False
@@ -118,6 +119,7 @@ class Reactor:
     def run_all(self, ready: List[Connection], started_ns: int) -> None:
         """Run each connection's input; past the budget the rest is left for the next turn."""
         ends_ns = started_ns + TURN_BUDGET_NS
+        self.running = ready
         for place, connection in enumerate(ready):
             try:
                 if not connection.run():
@@ -128,6 +130,24 @@ class Reactor:
                 # Newest last: whoever was cut short goes behind those that have not run at all.
                 self.leftovers = ready[place + 1 :] + self.leftovers
                 break
+
+    def serve_others(self, client: Any) -> None:
+        """Part of a turn from inside a command that runs on: whoever is not `client` is read, run and answered."""
+        events = self.selector.poll(0.0)
+        ready = self.read_all(events)
+        waiting = set(ready)
+        ready += [connection for connection in self.running if connection not in waiting]
+        for connection in ready:
+            if connection.session is client or connection.closed:
+                continue
+            try:
+                if not connection.run():
+                    self.leftovers.append(connection)
+            except Exception:
+                self.end_faulty(connection)
+        self.write_all(ready)
+        if self.services.doomed:
+            self.close_doomed()
 
     def end_faulty(self, connection: Connection) -> None:
         """A fault of this program while it served a client: log it whole, end that client, serve the others."""

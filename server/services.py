@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from server.notifications import Notifications
     from server.pubsub import PubSub
     from server.registry import Registry
+    from server.scripting.functions import Functions
+    from server.scripting.service import Scripting
     from server.session import Session
     from server.slowlog import SlowLog
     from server.stats import Stats
@@ -58,6 +60,8 @@ class Services:
         self.append_log: Any
         self.replication: Any
         self.migration: Any
+        self.scripting: Scripting
+        self.functions: Functions
         self.debug_subcommands: Dict[bytes, Any] = {}  # what services add to DEBUG: fewest, most arguments, function
         self.unsent: List[Session] = []
         self.doomed: List[Session] = []

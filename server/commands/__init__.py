@@ -20,6 +20,7 @@ MODULES = (
     "sets",
     "pubsub",
     "transactions",
+    "scripting",
     "tracking",
     "observation",
     "acl",

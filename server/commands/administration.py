@@ -218,6 +218,8 @@ def shutdown(ctx: Session, argv: Argv) -> Any:
         if not process.abort():
             raise CommandError(NO_SHUTDOWN)
         return OK
+    if not flags & lifecycle.NOSAVE:
+        ctx.server.scripting.refuse_while_busy()
     if not flags & lifecycle.NOW and ctx.denies_blocking:
         raise CommandError(SHUTDOWN_IN_DENIED_CONTEXT)
     refusal = process.shut_down(flags, ctx)

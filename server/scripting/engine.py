@@ -47,8 +47,7 @@ FLAG_NAMES = {
 REPL_NONE, REPL_ALL = 0, 3
 MAX_STACKED = 200  # more arguments travel in a table
 BUSY_FUNCTION = b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
-KILLED_SCRIPT = b"ERR Error running script: Script killed by user with SCRIPT KILL."
-KILLED_FUNCTION = b"ERR Error running script: Script killed by user with FUNCTION KILL."
+KILLED_SCRIPT = b"ERR Script killed by user with SCRIPT KILL..."
 LOAD_TIMEOUT = b"ERR FUNCTION LOAD timeout"
 LOAD_TIMEOUT_S = 0.5
 UNKNOWN = b"ERR Unknown Redis command called from script"
@@ -457,7 +456,7 @@ class Engine:
                 b"UNKILLABLE Sorry the script already executed write commands against the dataset. You can either "
                 b"wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
             )
-        run.kill = KILLED_FUNCTION if is_function else KILLED_SCRIPT
+        run.kill = KILLED_SCRIPT
 
 
 # Values of Lua as words of a command ----------------------------------------------------------------------------

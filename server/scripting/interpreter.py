@@ -1,0 +1,103 @@
+"""One Lua 5.1 state with the scripts' world in it, made when it is first needed.
+
+Owns the import of `lupa`, the only place that knows it, and what the world's host functions are called. Must not know
+what they do. Without lupa every script command answers NOT_INSTALLED.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+
+from storage.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict
+
+NOT_INSTALLED = (
+    b"ERR Scripts need the Lua 5.1 interpreter of the Python package 'lupa', which is not installed: run "
+    b"`pip install lupa` (or `pip install rediselect[lua]`) for the Python that runs this server, then try again"
+)
+TICKS = 100_000  # instructions between two looks at the clock: about a millisecond
+LIBRARIES = ("cjson", "cmsgpack", "struct", "bit")
+CHUNK_NAME = b"=rediselect"
+
+
+def load_lupa() -> Any:
+    """The module of Lua 5.1; raises CommandError where it is not installed."""
+    try:
+        import lupa.lua51  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        raise CommandError(NOT_INSTALLED) from None
+    return lupa.lua51
+
+
+def is_installed() -> bool:
+    """Whether scripts can run, without importing anything."""
+    from importlib.util import find_spec
+
+    return find_spec("lupa") is not None
+
+
+def source_of(name: str) -> bytes:
+    data = pkgutil.get_data("server.scripting", name + ".lua")
+    if data is None:
+        raise FileNotFoundError(name + ".lua")
+    return data
+
+
+def deny(target: Any, name: Any, is_setting: bool) -> Any:
+    """No attribute of a Python object is anybody's business in Lua."""
+    raise AttributeError("not accessible")
+
+
+class Interpreter:
+    """A Lua state. The names below are the functions that the world's chunk returns."""
+
+    __slots__ = (
+        "runtime",
+        "run",
+        "run_many",
+        "run_function",
+        "load_library",
+        "compile",
+        "describe",
+        "memory_kib",
+        "table_from",
+    )
+
+    def __init__(self, host: Dict[bytes, Callable[..., Any]], is_eval: bool) -> None:
+        lupa = load_lupa()
+        self.runtime = lupa.LuaRuntime(
+            encoding=None,
+            source_encoding="latin-1",
+            register_eval=False,
+            register_builtins=False,
+            attribute_filter=deny,
+        )
+        self.table_from = self.runtime.table_from
+        compile_chunk = self.runtime.globals()[b"loadstring"]
+        libraries = {}
+        for name in LIBRARIES:
+            libraries[name.encode()] = self.compiled(compile_chunk, name)
+        parts = self.compiled(compile_chunk, "sandbox")(
+            self.table_from(host), is_eval, self.table_from(libraries), TICKS
+        )
+        (
+            self.run,
+            self.run_many,
+            self.run_function,
+            self.load_library,
+            self.compile,
+            self.describe,
+            self.memory_kib,
+        ) = parts
+
+    @staticmethod
+    def compiled(compile_chunk: Any, name: str) -> Any:
+        chunk = compile_chunk(source_of(name), CHUNK_NAME)
+        if chunk.__class__ is tuple:
+            raise SyntaxError("%s.lua: %s" % (name, chunk[1].decode()))
+        return chunk
+
+

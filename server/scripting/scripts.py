@@ -1,0 +1,149 @@
+"""EVAL and SCRIPT: scripts by the SHA1 of their text.
+
+Owns the cache: what EVAL brings is kept up to MAX_EVALUATED scripts and then forgotten, least recently used first; what
+SCRIPT LOAD brings is kept until SCRIPT FLUSH. Owns the grammar of the `#!lua flags=` line. Must not know how a script
+is run.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+from server.scripting.engine import COMPATIBLE, FLAG_NAMES, Run
+from storage.errors import NO_SUCH_SCRIPT, CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Sequence, Tuple
+
+    from server.scripting.engine import Engine
+    from server.session import Session
+
+MAX_EVALUATED = 500
+CHUNK_NAME = b"@user_script"
+
+
+class Script:
+    __slots__ = ("digest", "text", "flags", "code", "is_loaded")
+
+    def __init__(self, digest: bytes, text: bytes, flags: int, code: Any) -> None:
+        self.digest = digest
+        self.text = text
+        self.flags = flags
+        self.code = code
+        self.is_loaded = False
+
+
+class Scripts:
+    """The cache. Looking a script up is O(1)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.by_digest: Dict[bytes, Script] = {}
+        self.evaluated: Dict[bytes, None] = {}  # digests of what EVAL brought, least recently used first
+        self.digests: Dict[bytes, bytes] = {}  # text to digest of what is cached: saves hashing it again
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self.by_digest)
+
+    def memory_bytes(self) -> int:
+        """Roughly what the texts take."""
+        return sum([len(script.text) + 200 for script in self.by_digest.values()])
+
+    def flush(self) -> None:
+        self.by_digest.clear()
+        self.evaluated.clear()
+        self.digests.clear()
+        self.engine.interpreters.pop(True, None)
+
+    def load(self, text: bytes) -> bytes:
+        """SCRIPT LOAD: keep a script until the next flush."""
+        script = self.cached(text)
+        script.is_loaded = True
+        self.evaluated.pop(script.digest, None)
+        return script.digest
+
+    def cached(self, text: bytes) -> Script:
+        """The script of a text, compiled if it is new."""
+        digest = self.digests.get(text)
+        if digest is None:
+            digest = sha1(text).hexdigest().encode()
+        script = self.by_digest.get(digest)
+        if script is None:
+            script = self.compile(digest, text)
+            while len(self.evaluated) >= MAX_EVALUATED:
+                oldest = next(iter(self.evaluated))
+                del self.evaluated[oldest]
+                self.digests.pop(self.by_digest.pop(oldest).text, None)
+                self.evicted += 1
+            self.by_digest[digest] = script
+            self.digests[text] = digest
+            self.evaluated[digest] = None
+        return script
+
+    def compile(self, digest: bytes, text: bytes) -> Script:
+        flags, body = split_shebang(text)
+        compiled = self.engine.interpreter(True).compile(body, CHUNK_NAME)
+        if compiled.__class__ is tuple:
+            raise CommandError(b"ERR Error compiling script (new function): " + compiled[1])
+        return Script(digest, text, flags, compiled)
+
+    def evaluate(self, ctx: Session, argv: Sequence[bytes], by_digest: bool, read_only: bool) -> Any:
+        """EVAL and its variants."""
+        engine = self.engine
+        if by_digest:
+            digest = argv[1]
+            script = self.by_digest.get(digest) or self.by_digest.get(digest.lower())
+            if script is None:
+                raise CommandError(NO_SUCH_SCRIPT)
+            count = count_keys(argv)
+        else:
+            count = count_keys(argv)
+            script = self.cached(argv[1])
+        if not script.is_loaded:
+            # To the end of the line of those that will be forgotten.
+            self.evaluated.pop(script.digest, None)
+            self.evaluated[script.digest] = None
+        engine.judge(ctx, script.flags, read_only)
+        run = Run(script.digest, argv, script.flags, read_only, ctx)
+        return engine.run(ctx, run, True, script.code, count, argv[3:])
+
+
+def count_keys(argv: Sequence[bytes]) -> int:
+    from storage.errors import NOT_AN_INTEGER
+    from storage.numeric import parse_int
+
+    try:
+        count = parse_int(argv[2])
+    except ValueError:
+        raise CommandError(NOT_AN_INTEGER) from None
+    if count > len(argv) - 3:
+        raise CommandError(b"ERR Number of keys can't be greater than number of args")
+    if count < 0:
+        raise CommandError(b"ERR Number of keys can't be negative")
+    return count
+
+
+def split_shebang(text: bytes) -> Tuple[int, bytes]:
+    """The flags of a script's first line, and the text to compile, whose lines keep their numbers."""
+    if not text.startswith(b"#!"):
+        return COMPATIBLE, text
+    line, newline, rest = text.partition(b"\n")
+    if not newline:
+        raise CommandError(b"ERR Invalid script shebang")
+    words = line.split()
+    if not words or words[0] != b"#!lua":
+        raise CommandError(b"ERR Unexpected engine in script shebang: " + (words[0] if words else b""))
+    flags = 0
+    for word in words[1:]:
+        if not word.startswith(b"flags="):
+            raise CommandError(b"ERR Unknown lua shebang option: " + word)
+        for name in word[6:].split(b","):
+            if name:
+                if name not in FLAG_NAMES:
+                    raise CommandError(b"ERR Unexpected flag in script shebang: " + name)
+                flags |= FLAG_NAMES[name]
+    return flags, newline + rest
+
+
