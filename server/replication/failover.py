@@ -51,7 +51,7 @@ class Failover:
         if self.state != WAITING:
             return
         replication = self.replication
-        offset = replication.history.offset
+        offset = replication.offset
         for replica in replication.primary.online():
             if not self.is_wanted(replica) or replica.acknowledged != offset:
                 continue

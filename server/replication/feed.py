@@ -7,7 +7,7 @@ nothing of its own and passes its master's bytes on as they are.
 
 from __future__ import annotations
 
-from storage.aof.records import encode_record
+from storage.aof.records import LogEncoder, encode_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
     from server.session import Session
 
 FLUSH_BYTES = 1 << 20
+RUN = 256  # operations encoded together
 NO_DATABASE = -1
 
 
 class Feed:
-    """Appending costs encoding; the rest is once a turn."""
+    """Operations for one database in a row are encoded together, which takes a quarter of the time; whoever asks for
+    the history's offset in the middle of a turn calls `encode` first.
+    """
 
-    __slots__ = ("history", "replicas", "passes_on", "selected", "_pending", "_pending_bytes")
+    __slots__ = ("history", "replicas", "passes_on", "_encoder", "_selected", "_run", "_pending", "_pending_bytes")
 
     def __init__(self, history: History, replicas: Dict[Session, Replica]) -> None:
         self.history = history
         self.replicas = replicas
         self.passes_on = False  # this server is a replica
-        self.selected = NO_DATABASE  # the database that the stream is in
+        self._encoder = LogEncoder()
+        self._selected = NO_DATABASE  # the database that the stream is in
+        self._run: List[Sequence[bytes]] = []
         self._pending: List[Any] = []
         self._pending_bytes = 0
 
@@ -38,14 +43,35 @@ class Feed:
         """Append an operation (the call of server.propagation)."""
         if self.passes_on:
             return
-        if number != self.selected:
-            self.selected = number
-            self._append(encode_record((b"SELECT", b"%d" % number)))
-        self._append(encode_record(argv))
+        run = self._run
+        if number != self._selected or len(run) >= RUN:
+            self.encode()
+            self._selected = number
+        run.append(argv)
+
+    def encode(self) -> None:
+        """Turn operations into bytes, so that the offset is that of the last one."""
+        run = self._run
+        if run:
+            data = self._encoder.encode_all(self._selected, run, 0)
+            run.clear()
+            self._append(data)
+
+    def restart(self) -> None:
+        """Let the next operation begin with SELECT: somebody will read from here on."""
+        self.encode()
+        self._encoder.restart()
+        self._selected = NO_DATABASE
+
+    @property
+    def database(self) -> int:
+        """The one that the stream is in."""
+        return max(0, self._selected)
 
     def say(self, *argv: bytes) -> None:
         """Append what concerns no database: PING, REPLCONF GETACK."""
         if not self.passes_on:
+            self.encode()
             self._append(encode_record(argv))
 
     def pass_on(self, data: bytes) -> None:
@@ -62,6 +88,8 @@ class Feed:
 
     def flush(self) -> None:
         """Hand what was collected to the backlog and the replicas."""
+        if self._run:
+            self.encode()
         if not self._pending:
             return
         data = b"".join(self._pending)

@@ -165,7 +165,7 @@ class FullSync:
         self.group = group
         self.moved_s = monotonic()
         if not replication.is_replica:
-            self.primary.feed.selected = -1  # the stream after the snapshot stands alone
+            self.primary.feed.restart()  # the stream after the snapshot stands alone
         for replica in group:
             self.announce(replica, self.primary.history.offset)
         if to_sockets:

@@ -58,7 +58,7 @@ def fields(replication: Replication) -> Fields:
     yield "master_failover_state", replication.failover_state()
     yield "master_replid", history.id
     yield "master_replid2", history.previous_id
-    yield "master_repl_offset", history.offset
+    yield "master_repl_offset", replication.offset
     yield "second_repl_offset", history.previous_until
     backlog = history.backlog
     yield "repl_backlog_active", int(backlog is not None)
@@ -80,7 +80,7 @@ def role(replication: Replication) -> Any:
         return [b"slave", link.host.encode(), link.port, ROLE_NAMES[link.state], offset]
     return [
         b"master",
-        replication.history.offset,
+        replication.offset,
         [
             [replica.ip.encode(), b"%d" % replica.port, b"%d" % replica.acknowledged]
             for replica in replication.replicas.values()

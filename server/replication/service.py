@@ -123,6 +123,12 @@ class Replication:
     def is_failing_over(self) -> bool:
         return self.failover is not None
 
+    @property
+    def offset(self) -> int:
+        """How long the history is, this very command's operations not counted."""
+        self.feed.encode()
+        return self.history.offset
+
     def failover_state(self) -> str:
         return self.failover.state if self.failover is not None else "no-failover"
 
@@ -206,7 +212,7 @@ class Replication:
                 % (old, history.previous_until, history.id.decode())
             )
         self.feed.passes_on = False
-        self.feed.selected = -1
+        self.feed.restart()
         if self.replicas and not keeps_identity:
             self.primary.disconnect_all()
         if self.made_primary is not None:
@@ -252,7 +258,7 @@ class Replication:
         """Nobody needs the stream any more."""
         self.detach()
         self.feed.flush()
-        self.feed.selected = -1
+        self.feed.restart()
         self.history.backlog = None
         self.history.begin()
         self.has_history = False
@@ -269,7 +275,8 @@ class Replication:
             session = self.link.session
             number = session.db.number if session is not None else self.link.db_number
         else:
-            number = max(0, self.feed.selected)
+            number = self.feed.database
+        self.feed.encode()
         return number, self.history.id, self.history.offset
 
     def saved_facts(self) -> Any:
@@ -376,7 +383,7 @@ class Replication:
         """Whether the server may end without a replica missing something."""
         if self.is_replica:
             return True
-        offset = self.history.offset
+        offset = self.offset
         return all(replica.acknowledged >= offset for replica in self.replicas.values() if not replica.is_held_back)
 
     def stop(self, flags: int) -> None:

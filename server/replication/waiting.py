@@ -48,7 +48,7 @@ class Waits:
         if wants_own and log is not None:
             log.encode()
             log_offset = log.fed
-        wait = Wait(session, self.replication.history.offset, wanted, log_offset, in_logs)
+        wait = Wait(session, self.replication.offset, wanted, log_offset, in_logs)
         reply, enough = self.judge(wait)
         if enough or session.denies_blocking:
             return reply
