@@ -100,7 +100,13 @@ class Sink(SnapshotSink):
         self.log.warning("The RDB file contains data of the module '%s', which was skipped" % name)
 
     def function(self, source: bytes) -> None:
-        self.loader.take_function(source)
+        try:
+            self.loader.take_function(source)
+        except CommandError as error:
+            raise CorruptData(
+                "Failed loading a function library: " + error.text.decode("utf-8", "backslashreplace"),
+                self.loader.offset(),
+            ) from None
 
     def empty_key(self, db: int, key: bytes) -> None:
         self.empty += 1

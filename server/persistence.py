@@ -10,7 +10,7 @@ import os
 from time import monotonic, time
 
 from server.admission import DISK_FAILED
-from server.append_log import OFF, ON, AppendLog
+from server.append_log import OFF, AppendLog
 from server.children import REWRITE, SNAPSHOT, Children
 from server.loading import Loader, LoadFailure, LoadStopped
 from server.log_rewrite import LogRewrite
@@ -20,11 +20,10 @@ from server.snapshots import Snapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator, List, Optional, Tuple
+    from typing import Any, Iterator, Optional, Tuple
 
     from server.reactor import Reactor
     from server.services import Services
-    from server.session import Session
 
 SNAPSHOTS_FAIL = (
     b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
@@ -49,8 +48,6 @@ class Persistence:
         services.migration = Migration(services, reactor)
         services.debug_subcommands.update(SUBCOMMANDS)
         self.children.before_fork.append(self.flush_log)
-        self.waiting: List[Tuple[Session, Any, int]] = []  # sessions in WAITAOF, their Block, the offset they wait for
-        self.append_log.on_synced.append(self.serve_waiting)
         self.snapshots.on_state = self.append_log.on_state = self.judge_disk
         reactor.before_sleep.append(self.before_sleep)
         services.dispatch.gate.disk_refusal = self.disk_refusal
@@ -125,36 +122,6 @@ class Persistence:
             return SNAPSHOTS_FAIL
         number = self.append_log.blocks_writes()
         return b"MISCONF Errors writing to the AOF file: " + os.strerror(number).encode()
-
-    # WAITAOF ---------------------------------------------------------------------------------------------------
-
-    def is_local_synced(self) -> bool:
-        """Whether everything that was logged so far is on this server's disk."""
-        append_log = self.append_log
-        append_log.encode()
-        return append_log.state == ON and append_log.synced >= append_log.fed
-
-    def wait_for_sync(self, session: Session, block: Any) -> None:
-        """Answer `block` of the session when everything logged so far is on the disk."""
-        self.waiting = [entry for entry in self.waiting if entry[0].waiter is not None and entry[0] is not session]
-        self.waiting.append((session, block, self.append_log.fed))
-
-    def serve_waiting(self, synced: int) -> None:
-        """More of the log is on the disk."""
-        if not self.waiting:
-            return
-        left = []
-        blocking = self.services.blocking
-        for session, block, offset in self.waiting:
-            waiter = blocking.waiters.get(session)
-            if waiter is None or waiter.block is not block:
-                continue
-            if offset <= synced:
-                blocking.release(waiter)
-                session.emit([1, 0])
-            else:
-                left.append((session, block, offset))
-        self.waiting = left
 
     # INFO ------------------------------------------------------------------------------------------------------
 
