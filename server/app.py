@@ -94,7 +94,9 @@ class Application:
         self.reactor.on_close = self.forget
         self.reactor.before_sleep.append(services.tracking.broadcast)
         services.dispatch.gate.check_memory = MemoryPolicy(services, self.reactor).check
-        self.listening = Listening(services, self.reactor, Reception(services, self.reactor).accept)
+        reception = Reception(services, self.reactor)
+        self.listening = Listening(services, self.reactor, reception.accept)
+        reception.tls_context = lambda: self.listening.tls.context
         services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
         Persistence(services, self.reactor)

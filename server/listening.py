@@ -20,6 +20,28 @@ if TYPE_CHECKING:
     from server.services import Services
 
 
+# What the contexts are made of: each change makes new ones.
+TLS_SETTINGS = (
+    "tls-replication",
+    "tls-cluster",
+    "tls-auth-clients",
+    "tls-prefer-server-ciphers",
+    "tls-session-caching",
+    "tls-cert-file",
+    "tls-key-file",
+    "tls-key-file-pass",
+    "tls-client-cert-file",
+    "tls-client-key-file",
+    "tls-client-key-file-pass",
+    "tls-dh-params-file",
+    "tls-ca-cert-file",
+    "tls-ca-cert-dir",
+    "tls-protocols",
+    "tls-ciphers",
+    "tls-ciphersuites",
+)
+
+
 class Listening:
     """The listeners of one server; `on_accept(sock, address, kind)` receives each new socket."""
 
@@ -31,13 +53,21 @@ class Listening:
         self.on_accept = on_accept
         self.listeners: List[Listener] = []
         self.tcp_bound: Tuple[Any, int] = ((), 0)  # the addresses and the port that TCP listeners are bound to
+        self.tls_bound: Tuple[Any, int] = ((), 0)
+        self.tls: Any = None  # server.tls.TlsSettings, once it is configured
         services.config.on_change("port", self.rebind_for_port)
+        services.config.on_change("tls-port", self.rebind_for_tls_port)
+        for name in TLS_SETTINGS:
+            services.config.on_change(name, self.renew_tls)
         services.config.on_change("bind", self.rebind_for_addresses)
 
     def open(self) -> None:
         """Bind every configured address; raises BindFailure."""
         config = self.services.config
+        if (config.tls_port or config.tls_replication) and not self.configure_tls():
+            raise BindFailure("Failed to configure TLS. Check logs for more info.")
         self.open_tcp()
+        self.open_tls()
         if config.unixsocket:
             path = config.unixsocket.decode("utf-8", "surrogateescape")
             self.add(bind_unix(path, config.unixsocketperm, config.tcp_backlog), "unix")
@@ -48,6 +78,24 @@ class Listening:
             for sock in bind_tcp(config.bind, config.port, config.tcp_backlog, self.services.log):
                 self.add(sock, "tcp")
         self.tcp_bound = (config.bind, config.port)
+
+    def open_tls(self) -> None:
+        config = self.services.config
+        if config.tls_port:
+            for sock in bind_tcp(config.bind, config.tls_port, config.tcp_backlog, self.services.log):
+                self.add(sock, "tls")
+        self.tls_bound = (config.bind, config.tls_port)
+
+    def configure_tls(self) -> bool:
+        """Make what TLS needs from the configuration; False, with a line in the log, if that is impossible."""
+        try:
+            from server.tls import TlsSettings
+        except ImportError:
+            self.services.log.warning("This Python has no ssl module: TLS cannot be served")
+            return False
+        if self.tls is None:
+            self.tls = TlsSettings(self.services)
+        return bool(self.tls.renew(self.services.config))
 
     def add(self, sock: socket.socket, kind: str) -> None:
         listener = Listener(sock, kind, self.on_accept, self.pause, self.services.log)
@@ -75,6 +123,19 @@ class Listening:
             return None
         return "Unable to listen on this port. Check server logs."
 
+    def rebind_for_tls_port(self, config: Any) -> Optional[str]:
+        if config.tls_port and (self.tls is None or self.tls.context is None) and not self.configure_tls():
+            return "Unable to update TLS configuration. Check server logs."
+        if self.rebind(config, "tls-port"):
+            return None
+        return "Unable to listen on this port. Check server logs."
+
+    def renew_tls(self, config: Any) -> Optional[str]:
+        """New certificates or rules, for connections to come; those that are there go on as they are."""
+        if (config.tls_port or config.tls_replication) and not self.configure_tls():
+            return "Unable to update TLS configuration. Check server logs."
+        return None
+
     def rebind_for_addresses(self, config: Any) -> Optional[str]:
         if self.rebind(config, "bind"):
             return None
@@ -82,13 +143,18 @@ class Listening:
 
     def rebind(self, config: Any, name: str) -> bool:
         """Listen where the configuration says; called again with the old values when that failed."""
-        if self.tcp_bound == (config.bind, config.port):
-            return True
-        for listener in [listener for listener in self.listeners if listener.kind == "tcp"]:
+        is_tcp_new = self.tcp_bound != (config.bind, config.port)
+        is_tls_new = self.tls_bound != (config.bind, config.tls_port)
+        changed = ["tcp"] * is_tcp_new + ["tls"] * is_tls_new
+        for listener in [listener for listener in self.listeners if listener.kind in changed]:
             self.remove(listener)
-        self.tcp_bound = ((), 0)
         try:
-            self.open_tcp()
+            if is_tcp_new:
+                self.tcp_bound = ((), 0)
+                self.open_tcp()
+            if is_tls_new:
+                self.tls_bound = ((), 0)
+                self.open_tls()
         except BindFailure:
             self.services.log.warning(
                 "Failed applying new configuration. Possibly related to new %s setting. Restoring previous settings."

@@ -12,7 +12,7 @@ from server.log import VERBOSE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from server.reactor import Reactor
     from server.services import Services
@@ -40,6 +40,7 @@ class Reception:
     def __init__(self, services: Services, reactor: Reactor) -> None:
         self.services = services
         self.reactor = reactor
+        self.tls_context: Callable[[], Any] = lambda: None  # set by server.app
 
     def accept(self, sock: socket.socket, address: Any, kind: str) -> None:
         """Make a client of a new socket, or turn it away."""
@@ -71,7 +72,16 @@ class Reception:
             session.address = format_address(address)
         if services.log.threshold <= VERBOSE:
             services.log.verbose("Accepted %s" % session.address.decode("latin-1"))
-        connection = Connection(sock, session, services)
+        if kind == "tls":
+            from server.tls import TlsConnection
+
+            try:
+                connection: Connection = TlsConnection(sock, session, services, self.tls_context())
+            except (OSError, ValueError):
+                sock.close()
+                return
+        else:
+            connection = Connection(sock, session, services)
         services.accounts.greet(session)
         services.clients.admit(session)
         self.reactor.add(connection)

@@ -1,0 +1,314 @@
+"""TLS on the loop: contexts made from the configuration, and a connection that speaks through one.
+
+Owns certificates, the handshake with its time limit, and what differs from a plain socket: decrypted bytes are
+invisible to the selector, so a ready connection is read until it would block; a write that could not be finished is
+tried again with the same bytes, as OpenSSL demands; there is no `sendmsg`. Must not know commands. Imported only where
+TLS is configured: loading `ssl` takes 20 ms.
+
+A changed configuration makes new contexts for connections to come; those that are there keep theirs.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from errno import EAGAIN
+from time import monotonic
+
+from server.connection import RECV_BYTES, Connection
+from server.session import CLOSING, DOOMED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+    from server.services import Services
+    from server.session import Session
+
+RECORD_BYTES = 16 * 1024  # the most that one TLS record holds
+TURN_BYTES = 1 << 20  # written to one connection at a time
+HANDSHAKE_LIMIT_S = 10.0  # who has not shown credentials by then is closed
+WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+VERSIONS = {
+    b"tlsv1": "OP_NO_TLSv1",
+    b"tlsv1.1": "OP_NO_TLSv1_1",
+    b"tlsv1.2": "OP_NO_TLSv1_2",
+    b"tlsv1.3": "OP_NO_TLSv1_3",
+}
+DEFAULT_VERSIONS = (b"tlsv1.2", b"tlsv1.3")
+VERIFY = {"no": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "yes": ssl.CERT_REQUIRED}
+
+
+class BadTlsSettings(Exception):
+    """A context cannot be made; the text is for the log."""
+
+
+def path_of(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def common_context(config: Any, protocol: int) -> ssl.SSLContext:
+    """What clients and servers have in common: versions, ciphers, the certificates that are trusted."""
+    context = ssl.SSLContext(protocol)
+    wanted = config.tls_protocols.lower().split() or DEFAULT_VERSIONS
+    for version in wanted:
+        if version not in VERSIONS:
+            raise BadTlsSettings("Invalid tls-protocols specified. Use a combination of 'TLSv1.2' and 'TLSv1.3'.")
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    for version, option in VERSIONS.items():
+        if version not in wanted:
+            context.options |= getattr(ssl, option, 0)
+    context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0) | ssl.OP_NO_COMPRESSION
+    if config.tls_ciphers:
+        try:
+            context.set_ciphers(path_of(config.tls_ciphers))
+        except ssl.SSLError:
+            raise BadTlsSettings("Failed to configure ciphers: %s" % path_of(config.tls_ciphers)) from None
+    if config.tls_ciphersuites:
+        if not hasattr(context, "set_ciphersuites"):
+            raise BadTlsSettings("tls-ciphersuites cannot be obeyed: this Python cannot choose TLSv1.3 ciphers")
+        context.set_ciphersuites(path_of(config.tls_ciphersuites))
+    if config.tls_ca_cert_file or config.tls_ca_cert_dir:
+        try:
+            context.load_verify_locations(
+                path_of(config.tls_ca_cert_file) or None, path_of(config.tls_ca_cert_dir) or None
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise BadTlsSettings("Failed to configure CA certificate(s) file/directory: %s" % error) from None
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes, password: bytes) -> None:
+    try:
+        # Never asked for on the terminal: without a password an encrypted key is an error.
+        context.load_cert_chain(path_of(certificate), path_of(key) or None, lambda: password)
+    except (OSError, ssl.SSLError) as error:
+        raise BadTlsSettings(
+            "Failed to load certificate %s with key %s: %s" % (path_of(certificate), path_of(key), error)
+        ) from None
+
+
+def server_context(config: Any) -> ssl.SSLContext:
+    """What new clients are received with; raises BadTlsSettings."""
+    if not config.tls_cert_file:
+        raise BadTlsSettings("No tls-cert-file configured!")
+    if not config.tls_key_file:
+        raise BadTlsSettings("No tls-key-file configured!")
+    if not (config.tls_ca_cert_file or config.tls_ca_cert_dir) and (
+        config.tls_auth_clients != "no" or config.tls_cluster or config.tls_replication
+    ):
+        raise BadTlsSettings(
+            "Either tls-ca-cert-file or tls-ca-cert-dir must be specified when tls-cluster, tls-replication or "
+            "tls-auth-clients are enabled!"
+        )
+    context = common_context(config, ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = VERIFY[config.tls_auth_clients]
+    load_certificate(context, config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass)
+    if config.tls_prefer_server_ciphers:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    if not config.tls_session_caching:
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+    if config.tls_dh_params_file:
+        try:
+            context.load_dh_params(path_of(config.tls_dh_params_file))
+        except (OSError, ssl.SSLError) as error:
+            raise BadTlsSettings("Failed to load DH params file: %s" % error) from None
+    return context
+
+
+def client_context(config: Any) -> ssl.SSLContext:
+    """What this server reaches its master with; raises BadTlsSettings. Names of hosts are not compared, as in Redis."""
+    context = common_context(config, ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    if config.tls_client_cert_file:
+        load_certificate(
+            context, config.tls_client_cert_file, config.tls_client_key_file, config.tls_client_key_file_pass
+        )
+    elif config.tls_cert_file:
+        load_certificate(context, config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass)
+    return context
+
+
+class TlsConnection(Connection):
+    """A connection whose socket encrypts. Until the handshake is done it neither runs nor sends anything."""
+
+    __slots__ = ("is_open", "chunk", "limit")
+
+    def __init__(self, sock: Any, session: Session, services: Services, context: ssl.SSLContext) -> None:
+        wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        super().__init__(wrapped, session, services)
+        self.is_open = False
+        self.chunk = b""  # what is being written: OpenSSL must be offered these bytes again
+        self.limit = services.timers.at(monotonic() + HANDSHAKE_LIMIT_S, self.give_up)
+
+    def give_up(self) -> None:
+        if not self.is_open and not self.closed:
+            self.session.doom()
+
+    def shake_hands(self) -> bool:
+        """Go on with the handshake as far as the socket allows; False if it must become writable first."""
+        try:
+            self.socket.do_handshake()
+        except ssl.SSLWantReadError:
+            return True
+        except ssl.SSLWantWriteError:
+            return False
+        except (OSError, ValueError) as error:
+            self.services.log.verbose(
+                "Error accepting a client connection: %s (addr=%s)" % (error, self.session.address.decode("latin-1"))
+            )
+            self.session.doom()
+            return True
+        self.is_open = True
+        self.limit.cancel()
+        return True
+
+    def receive(self) -> bool:
+        """Read until it would block, or enough for a turn: what OpenSSL has decrypted no selector reports."""
+        if not self.is_open:
+            if not self.shake_hands():
+                self.services.unsent.append(self.session)
+            if not self.is_open:
+                return False
+        pieces = []
+        total = 0
+        is_end = False
+        try:
+            while total < RECV_BYTES or self.socket.pending():
+                data = self.socket.recv(RECV_BYTES)
+                if not data:
+                    is_end = True
+                    break
+                pieces.append(data)
+                total += len(data)
+        except WANTS:
+            pass
+        except (OSError, ValueError):
+            self.session.doom()
+            return False
+        if pieces:
+            self.accept(b"".join(pieces))
+        if is_end:
+            return self.accept(b"") or bool(pieces)
+        return bool(pieces)
+
+    def flush(self) -> bool:
+        """Write record by record; False if some is left."""
+        if not self.is_open:
+            return self.shake_hands()
+        session = self.session
+        out = session.out
+        written = 0
+        while out or self.chunk:
+            if not self.chunk:
+                self.chunk = take_record(out)
+            try:
+                sent = self.socket.send(self.chunk)
+            except WANTS:
+                break
+            except (OSError, ValueError):
+                session.doom()
+                return True
+            self.chunk = self.chunk[sent:]
+            written += sent
+            if written >= TURN_BYTES:
+                break
+        self.stats.net_out += written
+        if out or self.chunk:
+            session.out_bytes = sum(map(len, out)) + len(self.chunk)
+            self.services.clients.judge_output(session)
+            return False
+        session.out_bytes = 0
+        session.soft_limit_since_ms = 0
+        if session.halted & CLOSING:
+            session.doom()
+        return True
+
+    def close(self) -> None:
+        """Tell the peer that nothing follows, without waiting for its answer."""
+        self.limit.cancel()
+        if self.is_open and not self.closed:
+            try:
+                self.socket.unwrap()
+            except (OSError, ValueError):
+                pass
+        if self.closed:
+            return
+        self.closed = True
+        self.session.halted |= DOOMED
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+
+
+def take_record(out: Any) -> bytes:
+    """Take the next bytes of the output, at most one record's worth."""
+    first = out[0]
+    if len(first) > RECORD_BYTES:
+        out[0] = memoryview(first)[RECORD_BYTES:]
+        return bytes(first[:RECORD_BYTES])
+    total = done = 0
+    for piece in out:
+        total += len(piece)
+        if total > RECORD_BYTES:
+            break
+        done += 1
+    record = b"".join(out[:done])
+    del out[:done]
+    return record
+
+
+class TlsStream:
+    """A client's socket that encrypts, for code that expects `recv` and `send` of a non-blocking plain one."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self.socket = context.wrap_socket(sock, do_handshake_on_connect=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.socket, name)
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def recv(self, count: int) -> bytes:
+        """What there is, at least up to `count` bytes: nothing decrypted may stay behind unseen."""
+        pieces = []
+        total = 0
+        try:
+            while total < count or self.socket.pending():
+                data = self.socket.recv(count)
+                if not data:
+                    break
+                pieces.append(data)
+                total += len(data)
+        except WANTS:
+            if not pieces:
+                raise BlockingIOError(EAGAIN, "the next record is not complete") from None
+        return b"".join(pieces)
+
+    def send(self, data: Any) -> int:
+        try:
+            return self.socket.send(bytes(data[:RECORD_BYTES]))
+        except WANTS:
+            raise BlockingIOError(EAGAIN, "the socket takes no more") from None
+
+
+class TlsSettings:
+    """The contexts of one server, made anew when the configuration changes."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.context: Optional[ssl.SSLContext] = None
+
+    def renew(self, config: Any) -> bool:
+        """Make the context for clients to come; False, with a line in the log, if it cannot be made."""
+        try:
+            self.context = server_context(config)
+        except BadTlsSettings as error:
+            self.services.log.warning(str(error))
+            return False
+        return True
