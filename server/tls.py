@@ -263,10 +263,15 @@ def take_record(out: Any) -> bytes:
 
 
 class TlsStream:
-    """A client's socket that encrypts, for code that expects `recv` and `send` of a non-blocking plain one."""
+    """A client's socket that encrypts, for code that expects `recv` and `send` of a non-blocking plain one.
+
+    The handshake goes on with each call. What cannot be sent before its end, or because the socket is full, is kept and
+    goes out with a later call: for a side that says little and listens all the time.
+    """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self.socket = context.wrap_socket(sock, do_handshake_on_connect=False)
+        self.unsent = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.socket, name)
@@ -286,15 +291,31 @@ class TlsStream:
                 pieces.append(data)
                 total += len(data)
         except WANTS:
+            self.send_unsent()  # this may have been the end of the handshake
             if not pieces:
                 raise BlockingIOError(EAGAIN, "the next record is not complete") from None
         return b"".join(pieces)
 
     def send(self, data: Any) -> int:
+        """Send or keep everything."""
+        self.unsent += bytes(data)
+        self.send_unsent()
+        return len(data)
+
+    def send_unsent(self) -> None:
         try:
-            return self.socket.send(bytes(data[:RECORD_BYTES]))
+            while self.unsent:
+                self.unsent = self.unsent[self.socket.send(self.unsent) :]
         except WANTS:
-            raise BlockingIOError(EAGAIN, "the socket takes no more") from None
+            pass
+
+
+def client_stream(sock: socket.socket, config: Any) -> TlsStream:
+    """A connected socket to another server, from now on encrypted. Raises OSError."""
+    try:
+        return TlsStream(sock, client_context(config))
+    except BadTlsSettings as error:
+        raise OSError(0, str(error)) from None
 
 
 class TlsSettings:

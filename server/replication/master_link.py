@@ -108,6 +108,14 @@ class MasterLink:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector = self.replication.reactor.selector
         selector.unregister(self.socket)
+        if self.config.tls_replication:
+            from server.tls import client_stream
+
+            try:
+                self.socket = client_stream(self.socket, self.config)
+            except OSError as error:
+                self.fail("Unable to speak TLS to MASTER: %s" % (error.strerror or error))
+                return
         selector.register(self.socket, selectors.EVENT_READ, self.on_readable)
         self.state = HANDSHAKE
         self.heard_s = monotonic()

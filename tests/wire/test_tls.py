@@ -205,3 +205,18 @@ def test_redis_cli_and_redis_py_connect_with_certificates(port, certs):
     assert subprocess.run(command, capture_output=True, text=True, timeout=20).stdout == "100000\n"
 
 
+
+
+def test_a_replica_follows_its_master_over_tls(start_server, certs):
+    master = start_server(*options(certs), "--repl-diskless-sync-delay", "0")
+    port = tls_port(master)
+    with master.wire() as wire:
+        wire.command("SET", "before", "x" * 1_000_000)
+    replica = start_server(*options(certs, tls_replication="yes"), "--replicaof", "127.0.0.1", str(port))
+    with master.wire() as wire, replica.wire() as other:
+        while b"master_link_status:up" not in other.ask("INFO", "replication"):
+            pass
+        assert other.ask("STRLEN", "before") == 1_000_000
+        wire.command("SET", "after", "y" * 100_000)
+        assert wire.ask("WAIT", "1", "10000") == 1
+        assert other.ask("STRLEN", "after") == 100_000
