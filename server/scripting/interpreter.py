@@ -7,6 +7,7 @@ what they do. Without lupa every script command answers NOT_INSTALLED.
 from __future__ import annotations
 
 import pkgutil
+from importlib import import_module
 
 from storage.errors import CommandError
 
@@ -26,10 +27,9 @@ CHUNK_NAME = b"=rediselect"
 def load_lupa() -> Any:
     """The module of Lua 5.1; raises CommandError where it is not installed."""
     try:
-        import lupa.lua51  # type: ignore[import-untyped,import-not-found,unused-ignore]
+        return import_module("lupa.lua51")
     except ImportError:
         raise CommandError(NOT_INSTALLED) from None
-    return lupa.lua51
 
 
 def is_installed() -> bool:

@@ -320,7 +320,7 @@ for _, name in ipairs({'insert', 'remove', 'sort', 'setn'}) do
 end
 
 local null = newproxy(false)
-local parts = {error = error, type = type, null = null, tostring = tostring, tonumber = tonumber, select = select,
+local parts = {error = error, pcall = pcall, type = type, null = null, tostring = tostring, tonumber = tonumber, select = select,
   rawget = rawget, next = next, pairs = pairs, setmetatable = setmetatable, string = string, math = math,
   concat = concat, unpack = unpack, float_bytes = host.float_bytes, bytes_float = host.bytes_float,
   parse_number = host.parse_number}
@@ -340,7 +340,8 @@ globals.os = protect({clock = clock})
 globals.coroutine = protect({create = create_of, resume = resume_of, wrap = wrap_of, running = coroutine.running,
   status = coroutine.status, yield = coroutine.yield})
 for name, library in pairs(libraries) do
-  globals[name] = protect(library(parts))
+  setfenv(library, environment)
+  globals[name] = protect(library()(parts))
 end
 local string_meta = getmetatable('')
 string_meta.__index = globals.string

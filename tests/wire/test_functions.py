@@ -1,0 +1,177 @@
+"""Libraries of functions on the wire: loading, calling, listing, and living on in snapshots, logs and real servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.wire import encode
+from tests.wire.test_scripts import skip_without_interpreter, until_busy
+
+LIBRARY = """#!lua name=lib
+redis.register_function('echo', function(keys, args) return {keys, args} end)
+redis.register_function{function_name='reads', description='Reads.', flags={'no-writes'},
+  callback=function(keys) return redis.call('get', keys[1]) end}
+redis.register_function('writes', function(keys, args) return redis.call('set', keys[1], args[1]) end)
+redis.register_function('fails', function() return nothing end)
+"""
+
+
+@pytest.fixture
+def ask(wire):
+    skip_without_interpreter(wire)
+    wire.ask("FUNCTION", "FLUSH")
+    yield wire.ask
+    wire.ask("FUNCTION", "FLUSH")
+
+
+def library(body: str, name: str = "other") -> str:
+    return f"#!lua name={name}\n{body}"
+
+
+def test_a_library_is_loaded_once_and_replaced_when_asked(ask):
+    assert ask("FUNCTION", "LOAD", LIBRARY) == b"lib"
+    assert ask("FUNCTION", "LOAD", LIBRARY) == b"-ERR Library 'lib' already exists"
+    assert ask("FUNCTION", "LOAD", "REPLACE", library("redis.register_function('one', function() return 1 end)", "lib"))
+    assert ask("FCALL", "one", 0) == 1
+    assert ask("FCALL", "echo", 0) == b"-ERR Function not found"
+
+
+def test_functions_get_keys_and_arguments(ask):
+    ask("FUNCTION", "LOAD", LIBRARY)
+    assert ask("FCALL", "echo", 1, "k", b"\x00\xff") == [[b"k"], [b"\x00\xff"]]
+    assert ask("FCALL", "ECHO", 0) == [[], []]
+    assert ask("FCALL", "writes", 1, "k", "v") == b"OK"
+    assert ask("FCALL_RO", "reads", 1, "k") == b"v"
+
+
+def test_a_call_that_may_not_be_is_refused(ask):
+    ask("FUNCTION", "LOAD", LIBRARY)
+    assert ask("FCALL_RO", "writes", 1, "k", "v") == (
+        b"-ERR Can not execute a script with write flag using *_ro command."
+    )
+    assert ask("FCALL", "echo", "x") == b"-ERR Bad number of keys provided"
+    assert ask("FCALL", "echo", 2, "k") == b"-ERR Number of keys can't be greater than number of args"
+    assert ask("FCALL", "fails", 0) == (
+        b"-ERR user_function:6: Script attempted to access nonexistent global variable 'nothing' script: fails, "
+        b"on @user_function:6."
+    )
+
+
+@pytest.mark.parametrize(
+    "code, error",
+    [
+        ("return 1", "Missing library metadata"),
+        ("#!lua\nreturn 1", "Library name was not given"),
+        ("#!js name=a\nreturn 1", "Engine 'js' not found"),
+        (library("return 1"), "No functions registered"),
+        (library("x = 1"), "Error registering functions: ERR user_function:2: Attempt to modify a readonly table"),
+        (library("redis.call('ping')"),
+         "Error registering functions: ERR user_function:2: attempt to call field 'call' (a nil value)"),
+        (library("redis.register_function('a-b', function() end)"),
+         "Error registering functions: ERR Library names can only contain letters, numbers, or underscores(_) and "
+         "must be at least one character long"),
+        (library("redis.register_function{function_name='a', callback=function() end, flags={'x'}}"),
+         "Error registering functions: ERR unknown flag given"),
+        (library("while true do end"), "Error registering functions: ERR FUNCTION LOAD timeout"),
+    ],
+)  # fmt: skip
+def test_a_library_with_a_fault_leaves_nothing_behind(ask, code, error):
+    assert ask("FUNCTION", "LOAD", code).decode() == "-ERR " + error
+    assert ask("FUNCTION", "LIST") == []
+
+
+def test_functions_of_two_libraries_may_not_share_a_name(ask):
+    ask("FUNCTION", "LOAD", LIBRARY)
+    assert ask("FUNCTION", "LOAD", library("redis.register_function('Echo', function() end)")) == (
+        b"-ERR Function Echo already exists"
+    )
+
+
+def test_the_list_describes_what_there_is(ask):
+    ask("FUNCTION", "LOAD", LIBRARY)
+    [described] = ask("FUNCTION", "LIST", "LIBRARYNAME", "l*", "WITHCODE")
+    fields = dict(zip(described[::2], described[1::2]))
+    assert (fields[b"library_name"], fields[b"engine"], fields[b"library_code"]) == (b"lib", b"LUA", LIBRARY.encode())
+    assert [b"name", b"reads", b"description", b"Reads.", b"flags", [b"no-writes"]] in fields[b"functions"]
+    assert ask("FUNCTION", "LIST", "LIBRARYNAME", "x*") == []
+    assert ask("FUNCTION", "STATS") == [
+        b"running_script", None, b"engines", [b"LUA", [b"libraries_count", 1, b"functions_count", 4]],
+    ]  # fmt: skip
+
+
+def test_a_dump_brings_back_what_there_was(ask):
+    ask("FUNCTION", "LOAD", LIBRARY)
+    payload = ask("FUNCTION", "DUMP")
+    assert ask("FUNCTION", "RESTORE", payload) == b"-ERR Library lib already exists"
+    assert ask("FUNCTION", "RESTORE", payload, "REPLACE") == b"OK"
+    ask("FUNCTION", "FLUSH")
+    assert ask("FUNCTION", "RESTORE", payload, "FLUSH") == b"OK"
+    assert ask("FCALL", "echo", 0) == [[], []]
+    assert ask("FUNCTION", "RESTORE", payload[:-1] + b"x") == b"-ERR DUMP payload version or checksum are wrong"
+
+
+def test_dumps_travel_to_a_real_server_and_back(ask, real_server):
+    ask("FUNCTION", "LOAD", LIBRARY)
+    payload = ask("FUNCTION", "DUMP")
+    with real_server.wire() as real:
+        real.ask("FUNCTION", "FLUSH")
+        assert real.ask("FUNCTION", "RESTORE", payload) == b"OK"
+        assert real.ask("FCALL", "echo", 1, "k", "a") == [[b"k"], [b"a"]]
+        theirs = real.ask("FUNCTION", "DUMP")
+        real.ask("FUNCTION", "FLUSH")
+    assert ask("FUNCTION", "RESTORE", theirs, "FLUSH") == b"OK"
+    assert ask("FCALL", "echo", 1, "k", "a") == [[b"k"], [b"a"]]
+
+
+@pytest.mark.parametrize("options", [("--appendonly", "no"), ("--appendonly", "yes")])
+def test_libraries_survive_a_restart(start_server, options):
+    server = start_server("--save", "3600 1", *options)
+    with server.wire() as wire:
+        skip_without_interpreter(wire)
+        wire.ask("FUNCTION", "LOAD", LIBRARY)
+        wire.ask("FCALL", "writes", 1, "k", "v")
+    server.restart()
+    with server.wire() as wire:
+        assert wire.ask("FCALL", "reads", 1, "k") == b"v"
+
+
+def test_a_rewritten_log_has_the_libraries(start_server):
+    server = start_server("--appendonly", "yes", "--aof-use-rdb-preamble", "no")
+    with server.wire() as wire:
+        skip_without_interpreter(wire)
+        wire.ask("FUNCTION", "LOAD", LIBRARY)
+        wire.ask("BGREWRITEAOF")
+        server.wait_for_log("Background AOF rewrite finished successfully")
+    server.restart(kill=True)
+    with server.wire() as wire:
+        assert wire.ask("FCALL", "echo", 0) == [[], []]
+
+
+def test_a_script_is_logged_by_its_effects_as_one_transaction(start_server):
+    server = start_server("--appendonly", "yes")
+    with server.wire() as wire:
+        skip_without_interpreter(wire)
+        wire.ask("EVAL", "redis.call('set', 'a', 1) redis.call('spop', 's') redis.call('incrbyfloat', 'f', '0.5')", 0)
+        wire.ask("EVAL", "redis.set_repl(redis.REPL_NONE) redis.call('set', 'hidden', 1)", 0)
+    log = b"".join(path.read_bytes() for path in (server.directory / "appendonlydir").glob("*.incr.aof"))
+    words = [word for word in log.split(b"\r\n") if word and word[:1] not in b"*$"]
+    assert words[2:] == [b"MULTI", b"set", b"a", b"1", b"SET", b"f", b"0.5", b"KEEPTTL", b"EXEC"]
+
+
+def test_a_function_that_runs_on_is_killed(ask, wire, server):
+    ask("FUNCTION", "LOAD", library("redis.register_function('loop', function() while true do end end)"))
+    ask("CONFIG", "SET", "busy-reply-threshold", 20)
+    try:
+        with server.wire() as other:
+            wire.send(encode("FCALL", "loop", 0))
+            until_busy(other)
+            assert other.ask("GET", "k") == (
+                b"-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+            )
+            stats = other.ask("FUNCTION", "STATS")
+            assert stats[1][:4] == [b"name", b"loop", b"command", [b"FCALL", b"loop", b"0"]]
+            assert other.ask("SCRIPT", "KILL").startswith(b"-BUSY ")
+            assert other.ask("FUNCTION", "KILL") == b"OK"
+            assert wire.read()[1].startswith(b"ERR Script killed by user with SCRIPT KILL... script: loop, on @user_f")
+    finally:
+        ask("CONFIG", "SET", "busy-reply-threshold", 5000)
