@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 def write_to_pipe(
     services: Services, progress: Progress, facts: Facts, left_out: int, descriptor: int, mark: bytes
 ) -> None:
-    """The snapshot, then the mark that says that it is whole."""
+    """The snapshot, then the mark that says that it is whole.
+
+    Not compressed whatever `rdbcompression` says, since a network is faster than compressing in Python: 200,000 values
+    of 200 bytes that compress well took 6 s until they were loaded, and take 1 s. The child's
+    configuration is its own.
+    """
+    services.config.rdbcompression = False
     with os.fdopen(descriptor, "wb", buffering=0) as pipe:
         write(services, pipe, progress, facts, left_out)
         pipe.write(mark)

@@ -270,6 +270,33 @@ def test_a_replica_that_does_not_read_is_dropped_at_its_limit(start_server):
             raise AssertionError("40 MB wait for a replica that may have 2 MB waiting")
 
 
+def test_a_replica_that_reads_nothing_of_its_snapshot_is_dropped_at_its_limit(start_server):
+    server = start_server(
+        "--repl-diskless-sync-delay", "0", "--save", "", "--client-output-buffer-limit", "replica", "2000000", "0", "0"
+    )
+    with server.wire() as client:
+        for number in range(300):
+            client.command("SET", f"key:{number}", "x" * 100_000)
+        replica = BareReplica(server, "eof")
+        replica.wire.send(encode("PSYNC", "?", "-1"))
+        until(lambda: "send_bulk" in info(client).get("slave0", ""), "its snapshot is on the way")
+        for _ in range(30):
+            client.command("SET", "key:0", "x" * 100_000)
+        until(lambda: info(client)["connected_slaves"] == "0", "it is dropped")
+        until(lambda: info(client, "stats")["total_forks"] == "1", "nothing is begun for nobody")
+
+
+def test_a_replica_that_takes_nothing_is_dropped_in_time(start_server):
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "", "--repl-timeout", "1")
+    with server.wire() as client:
+        for number in range(300):
+            client.command("SET", f"key:{number}", "x" * 100_000)
+        replica = BareReplica(server, "eof")
+        replica.wire.send(encode("PSYNC", "?", "-1"))
+        server.wait_for_log("Disconnecting timedout replica (full sync)")
+        until(lambda: info(client)["connected_slaves"] == "0", "it is gone")
+
+
 def test_a_replica_may_not_touch_keys(master):
     replica = BareReplica(master, "eof")
     replica.full_sync()
