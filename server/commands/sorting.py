@@ -114,8 +114,8 @@ class SortQuery:
         if value is None:
             return []
         start, stop = self.places(len(value))
-        if self.unsorted and value.__class__ is Set and self.destination is not None:
-            # What is stored must not depend on the order of a table: replicas have another.
+        if self.unsorted and value.__class__ is Set and (self.destination is not None or ctx.server.scripting.running):
+            # What is stored must not depend on the order of a table: replicas have another. Nor may what a script sees.
             self.unsorted, self.alpha, self.by = False, True, None
         if not self.unsorted:
             elements = value.members() if value.__class__ is Set else list(value)
@@ -154,15 +154,12 @@ def collect(ctx: Session, key: bytes, query: SortQuery) -> list[Optional[bytes]]
     flags=WRITE | DENYOOM,
     keys=(
         one_key(RO | ACCESS),
-        unknown(RO | ACCESS, notes='Names come from the elements, or stand anywhere after the key'),
-        unknown(OW | UPDATE, notes='Names come from the elements, or stand anywhere after the key'),
+        unknown(RO | ACCESS, notes="Names come from the elements, or stand anywhere after the key"),
+        unknown(OW | UPDATE, notes="Names come from the elements, or stand anywhere after the key"),
     ),
     keys_by=sort_keys,
     since="1.0.0",
-    complexity=(
-        "O(N+M*log(M)), N = elements of the collection, M = elements returned; O(N) when nothing is "
-        "sorted"
-    ),
+    complexity=("O(N+M*log(M)), N = elements of the collection, M = elements returned; O(N) when nothing is sorted"),
     syntax=(
         "key [BY by-pattern{pattern}#1] [LIMIT (offset count)] [GET get-pattern{pattern}#1]... [ASC | "
         "DESC] [ALPHA] [STORE destination]"
@@ -192,17 +189,13 @@ def sort(ctx: Session, argv: Argv) -> Any:
     flags=READONLY,
     keys=(
         one_key(RO | ACCESS),
-        unknown(RO | ACCESS, notes='Names come from the elements'),
+        unknown(RO | ACCESS, notes="Names come from the elements"),
     ),
     keys_by=sort_ro_keys,
     since="7.0.0",
-    complexity=(
-        "O(N+M*log(M)), N = elements of the collection, M = elements returned; O(N) when nothing is "
-        "sorted"
-    ),
+    complexity=("O(N+M*log(M)), N = elements of the collection, M = elements returned; O(N) when nothing is sorted"),
     syntax=(
-        "key [BY by-pattern{pattern}#1] [LIMIT (offset count)] [GET get-pattern{pattern}#1]... [ASC | "
-        "DESC] [ALPHA]"
+        "key [BY by-pattern{pattern}#1] [LIMIT (offset count)] [GET get-pattern{pattern}#1]... [ASC | DESC] [ALPHA]"
     ),
     acl=("-keyspace", "dangerous", "list", "set", "sortedset"),
 )

@@ -224,3 +224,8 @@ def test_fields_whose_time_has_come_are_no_weights(wire):
     wire.ask("HPEXPIREAT", "h_a", 1, "FIELDS", 1, "f")
     assert wire.ask("SORT", "l", "BY", "nosort", "GET", "h_*->f") == [None, b"1"]
     assert wire.ask("SORT", "l", "BY", "h_*->f") == [b"a", b"b"]
+
+
+def test_a_script_sees_a_set_in_order_even_unsorted(wire):
+    wire.command("SADD", "s", "10", "9", "-2", "1", "a")
+    assert wire.ask("EVAL", "return redis.call('SORT', 's', 'BY', 'nosort')", 0) == [b"-2", b"1", b"10", b"9", b"a"]
