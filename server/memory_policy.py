@@ -99,6 +99,9 @@ class MemoryPolicy:
             dispatch.mode |= admission.MEMORY_LIMITED
             self.measured_ns = 0
             self.is_over = True  # look at the end of this turn
+            if self.evicts:
+                for db in self.keyspace.databases:
+                    db.key_index()  # O(keys) now, at the start as a rule, so that no command ever waits for it
         else:
             dispatch.mode &= ~admission.MEMORY_LIMITED
             self.end_of_excess()
@@ -253,7 +256,7 @@ class MemoryPolicy:
         for weight, session in sorted(weights, key=lambda pair: -pair[0]):
             if session.no_evict:
                 continue
-            services.log.notice(
+            services.log.verbose(
                 "Evicting client: id=%d addr=%s tot-mem=%d" % (session.id, session.address.decode("latin-1"), weight)
             )
             self.evicted_clients += 1

@@ -50,7 +50,7 @@ class Reception:
         if len(services.clients) >= config.maxclients:
             self.turn_away(sock, MAX_CLIENTS_REACHED)
             return
-        if config.protected_mode and kind != "unix" and not services.accounts.must_log_in:
+        if config.protected_mode and kind != "unix" and services.accounts.default.nopass:
             if not is_loopback(address[0]):
                 self.turn_away(sock, DENIED)
                 return

@@ -4,8 +4,8 @@ Owns the choice, not the deletion and not the limit. As in Redis a few keys are 
 stand in a small pool, which comes close to the exact order of the whole keyspace without keeping one. The LFU scale is
 Redis's: a byte that grows by chance, the less the higher it is, and falls with every `lfu-decay-time` minutes.
 
-Sampling uses the index that SCAN uses, so a database gets one when the first key is to be given up. Deadlines are a
-heap already: `volatile-ttl` takes its first key exactly.
+Sampling uses the index that SCAN uses; who sets a limit builds it. Deadlines are a heap already: `volatile-ttl` takes
+its first key exactly.
 """
 
 from __future__ import annotations

@@ -160,3 +160,17 @@ def test_the_client_that_holds_most_is_closed_and_protected_ones_are_not(start_s
         assert hog.read_until_closed() in (b"", b"+QUEUED\r\n")
         assert field(wire, "stats", "evicted_clients") == 1
         assert spared.command("EXEC")[0] == b"*"
+
+
+def test_what_was_given_up_is_deleted_in_the_log_too(start_server):
+    server = start_server("--appendonly", "yes", "--appendfsync", "no")
+    with server.wire() as wire:
+        fill(wire, 3000, "k")
+        limit(wire, "allkeys-random", -200_000)
+        wire.command("SET", "one", "more")
+        evicted = field(wire, "stats", "evicted_keys")
+        left = wire.ask("DBSIZE")
+        wire.command("CONFIG", "SET", "maxmemory", "0")
+        assert evicted and left == 3001 - evicted
+        logged = b"".join([path.read_bytes() for path in server.directory.glob("appendonlydir/*.incr.aof")])
+    assert logged.count(b"\r\nDEL\r\n") + logged.count(b"\r\nUNLINK\r\n") == evicted
