@@ -92,7 +92,8 @@ def test_no_function_leads_to_another_environment(lua, expression):
     script = f"local ok, env = pcall(function() return {expression} end) if not ok then return 'refused' end "
     script += "for _, name in ipairs({'python', 'io', 'debug', 'package', 'require'}) do "
     script += "if rawget(env, name) ~= nil then return name end "
-    script += "local found, value = pcall(function() return env[name] end) if found and value ~= nil then return name end end return 'nothing'"
+    script += "local found, value = pcall(function() return env[name] end) "
+    script += "if found and value ~= nil then return name end end return 'nothing'"
     assert lua(script) in (b"nothing", b"refused")
 
 
@@ -125,7 +126,8 @@ def test_every_value_in_reach_is_lua(lua):
         "local _, e = pcall(coroutine.wrap(function() redis.call('nope') end)) return type(e)",
         "local _, e = pcall(string.gsub, 'a', 'a', redis.call) return type(e)",
         "local _, e = pcall(table.sort, {1, 2, 3}, redis.call) return type(e)",
-        "local t = setmetatable({}, {__index = redis.call}) local _, e = pcall(function() return t.x end) return type(e)",
+        "local t = setmetatable({}, {__index = redis.call}) local f = function() return t.x end "
+        "local _, e = pcall(f) return type(e)",
     ],
 )
 def test_an_error_of_the_host_is_caught_as_a_table_or_a_string(lua, catch):
