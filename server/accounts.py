@@ -154,7 +154,7 @@ class Accounts:
         if verdict == ALLOWED:
             return None
         self.count_refusal(session, verdict, spec, argv[at], b"lua")
-        return b"NOPERM ACL failure in script: " + wording(verdict, user, spec, argv[at], False)
+        return b"ERR ACL failure in script: " + wording(verdict, user, spec, argv[at], False)
 
     def reads_all_keys(self, session: Session, argv: Sequence[bytes]) -> bool:
         """Whether a command under way may read keys that it names by a pattern only (SORT BY, GET)."""

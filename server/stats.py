@@ -68,6 +68,13 @@ class Stats:
     def commands_processed(self) -> int:
         return sum(counters.calls for counters in self.commands)
 
+    def discount_error(self, text: bytes) -> None:
+        """Take back one count of an error that is about to be counted for the second time."""
+        code = text.split(b" ", 1)[0] or b"ERR"
+        if self.errors.get(code):
+            self.error_replies -= 1
+            self.errors[code] -= 1
+
     def count_error(self, text: bytes) -> None:
         """Count an error reply under its first word."""
         self.error_replies += 1

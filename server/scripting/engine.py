@@ -113,27 +113,22 @@ class Engine:
     # Running ---------------------------------------------------------------------------------------------------
 
     def judge(self, ctx: Session, flags: int, read_only: bool) -> None:
-        """What a script that states its flags is refused for before it runs."""
+        """What a script is refused for before it runs; its flags say what of it applies."""
         mode = self.dispatch.mode
-        if flags & COMPATIBLE:
-            return
-        if mode & when.STALE_DATA and not flags & ALLOW_STALE:
+        is_master = ctx.mode & when.IS_MASTER
+        if not flags & (COMPATIBLE | NO_WRITES) and not is_master:
+            if mode & when.MEMORY_LIMITED and not flags & ALLOW_OOM and self.is_out_of_memory(ctx):
+                raise CommandError(OUT_OF_MEMORY)
+            if mode & when.DISK_FAILED:
+                raise CommandError(self.dispatch.gate.disk_refusal())
+            if mode & when.TOO_FEW_REPLICAS:
+                raise CommandError(NO_REPLICAS)
+            if mode & when.READ_ONLY_REPLICA:
+                raise CommandError(READ_ONLY)
+        if mode & when.STALE_DATA and not flags & ALLOW_STALE and not is_master:
             raise CommandError(MASTER_DOWN)
-        if not flags & NO_WRITES:
-            if read_only:
-                raise CommandError(b"ERR Can not execute a script with write flag using *_ro command.")
-            if not ctx.mode & when.IS_MASTER:
-                if mode & when.READ_ONLY_REPLICA:
-                    raise CommandError(b"READONLY You can not run script with write flag on readonly replica.")
-                if mode & when.DISK_FAILED:
-                    raise CommandError(self.dispatch.gate.disk_refusal())
-                if mode & when.TOO_FEW_REPLICAS:
-                    raise CommandError(NO_REPLICAS)
-            if mode & when.MEMORY_LIMITED and not flags & ALLOW_OOM and not ctx.mode & when.IS_MASTER:
-                if self.is_out_of_memory(ctx):
-                    raise CommandError(
-                        b"OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
-                    )
+        if read_only and not flags & (COMPATIBLE | NO_WRITES):
+            raise CommandError(b"ERR Can not execute a script with write flag using *_ro command.")
 
     def is_out_of_memory(self, session: Session) -> bool:
         """Whether a command that may use more memory would be refused now."""
@@ -183,9 +178,13 @@ class Engine:
         if kind is False:
             return self.failure(run, *result[1:])
         encoded = result[1]
+        if encoded[:1] == b"-":
+            if result[2]:
+                self.services.stats.discount_error(encoded[1:])
+            raise CommandError(encoded[1:-2])
         return Constant("a script's reply", encoded, encoded)
 
-    def failure(self, run: Run, text: bytes, source: Any, line: Any, counted: bool) -> ErrorReply:
+    def failure(self, run: Run, text: bytes, source: Any, line: Any, counted: bool) -> Any:
         if run.kill:
             text = run.kill
         if source:
@@ -193,7 +192,7 @@ class Engine:
         else:
             text = b"%b script: %b" % (text, run.name)
         if counted:
-            return ErrorReply(text)  # counted where it arose
+            self.services.stats.discount_error(text)  # it was counted where it arose
         raise CommandError(text)
 
     # What scripts ask ------------------------------------------------------------------------------------------
@@ -284,7 +283,7 @@ class Engine:
                 return self.refused(UNKNOWN)
         arity = spec.arity
         if len(argv) != arity and (arity > 0 or len(argv) < -arity):
-            return self.refused(WRONG_ARITY)
+            return self.refused(WRONG_ARITY, spec)
         run = self.current
         assert run is not None
         flags = spec.flags
@@ -292,7 +291,7 @@ class Engine:
         if flags & (declared.NOSCRIPT | declared.WRITE) or spec.trips & (dispatch.mode | session.mode):
             refusal = self.refusal(run, spec, argv)
             if refusal is not None:
-                return self.refused(refusal)
+                return self.refused(refusal, spec)
         if flags & declared.WRITE:
             run.wrote = True
         if self.replicates == REPL_ALL:
@@ -304,7 +303,9 @@ class Engine:
             del operations[kept:]
         return reply
 
-    def refused(self, text: bytes) -> ErrorReply:
+    def refused(self, text: bytes, spec: Optional[CommandSpec] = None) -> ErrorReply:
+        if spec is not None:
+            self.services.stats.commands[spec.id].rejected += 1
         self.services.stats.count_error(text)
         return ErrorReply(text)
 

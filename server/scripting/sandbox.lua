@@ -497,7 +497,7 @@ function put(out, value, depth)
   end
 end
 
--- What the host gets: true and a plain value; 0 and an encoded reply; or false, text, source, line, counted.
+-- What the host gets: true and a plain value; 0, an encoded reply and whether an error was counted; or false, text, source, line, counted.
 local function finish(ok, value)
   if not ok then
     local text, source, line = rawget(value, 'err'), rawget(value, 'source'), rawget(value, 'line')
@@ -510,7 +510,7 @@ local function finish(ok, value)
   script_resp3 = host.script_resp() == 3
   local out = {}
   put(out, value, 0)
-  return 0, concat(out)
+  return 0, concat(out), kind == 'table' and rawget(value, 'ignore_error_stats_update') == true
 end
 
 local function split(count, ...)
