@@ -38,6 +38,8 @@ CLOSED_TO_COMMANDS = (
     "server.app",
     "server.__main__",
 )
+# Optional extras, each imported by one part, which says what to install where it is missing.
+OPTIONAL = {"lupa": "server.scripting"}
 COMPOSERS = frozenset({"server.app", "server.__main__"})
 # Values rather than parts: app.py makes some, and so may others.
 CONSTRUCTED_ANYWHERE = frozenset({"Clock", "CommandError", "EncodingLimits"})
@@ -121,7 +123,7 @@ def check_import(module: Module, imported: Import, names: frozenset[str]) -> str
     top = target.partition(".")[0]
     own = module.name.partition(".")[0]
     if top not in PACKAGES:
-        if not is_standard(top):
+        if not is_standard(top) and not is_within(module.name, OPTIONAL.get(top, "-")):
             return f"imports {top}, which is not the standard library"
         return None
     if own == "storage" and top != "storage":

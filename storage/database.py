@@ -335,13 +335,13 @@ class Database:
         return None
 
     def live_keys(self) -> list[bytes]:
-        """Every key that has not expired, without a trace. O(n)."""
-        if not self.lapses:
+        """Every key that has not expired; those that have are left where they are. O(n)."""
+        space = self.space
+        if not self.lapses or (space.keeps_lapsed and not space.hides_lapsed):
             return list(self.data)
         now_ms = self.clock.now_ms
-        due = [key for key, deadline_ms in self.lapses.items() if deadline_ms <= now_ms]
-        gone = {key for key in due if self.lapse(key)}
-        return [key for key in self.data if key not in gone] if gone else list(self.data)
+        lapses = self.lapses
+        return [key for key in self.data if key not in lapses or lapses[key] > now_ms]
 
     def _check(self) -> None:
         """Assert the invariants of the module's docstring."""

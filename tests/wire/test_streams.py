@@ -269,6 +269,7 @@ def test_every_entry_is_acknowledged_exactly_once_though_workers_are_killed(serv
     rng = random.Random(4)
     client.xgroup_create("jobs", "g", id=0, mkstream=True)
     workers = Workers(server.port)
+    workers.doomed = {f"c{n}" for n in range(CONSUMERS)}  # each dies with the first entries it gets
     threads = [threading.Thread(target=workers.produce, args=(n,), daemon=True) for n in range(PRODUCERS)]
     threads += [threading.Thread(target=workers.consume, args=(f"c{n}",), daemon=True) for n in range(CONSUMERS)]
     for thread in threads:
