@@ -8,31 +8,50 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Optional
+
+    from server.app import Application
+
 
 def main(arguments: list[str]) -> int:
     """Run a server; returns the exit code of the process."""
-    from server.config.command_line import ProgramEnds, configure
+    from server.config.command_line import ProgramEnds
+
+    try:
+        return launch(arguments)
+    except ProgramEnds as end:
+        return end.finish()
+
+
+def launch(arguments: list[str], prepare: Optional[Callable[[Application], None]] = None) -> int:
+    """Run a server that was prepared by whoever embeds it. Raises ProgramEnds."""
+    from server.config.command_line import configure
     from server.config.files import UnreadableFile
     from server.log import Log
 
     log = Log()
     try:
         config = configure(arguments)
-    except ProgramEnds as end:
-        return end.finish()
     except UnreadableFile as error:
         log.warning(str(error))
         return 1
-    if config.daemonize and config.supervised == "no" and hasattr(os, "fork"):
+    if config.daemonize and hasattr(os, "fork"):
         from server.daemon import detach
+        from server.supervision import supervisor_of
 
-        detach()
+        if supervisor_of(config) == "no":
+            detach()
     log = Log(config.loglevel, config.logfile)
     log.follow(config)
     from server.app import Application
     from server.crash import watched
 
-    return watched(Application(config, log).serve)
+    application = Application(config, log)
+    if prepare is not None:
+        prepare(application)
+    return watched(application.serve)
 
 
 if __name__ == "__main__":

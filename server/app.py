@@ -48,7 +48,7 @@ from storage.keyspace import Keyspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable, List
 
 
 class Application:
@@ -57,6 +57,8 @@ class Application:
     def __init__(self, config: Any, log: Any) -> None:
         self.config = config
         self.log = log
+        self.on_ready: List[Callable[[], None]] = []  # clients are accepted
+        self.on_close: List[Callable[[], None]] = []
         services = self.services = Services()
         services.config = config
         services.log = log
@@ -152,15 +154,28 @@ class Application:
         warn_of_system(config, log)
         log.notice("Server initialized")
         log.notice("rediselect %s is ready" % VERSION)
+        if config.supervised != "no":
+            self.report_to_supervisor()
         if not services.persistence.start():
             self.close()
             return services.lifecycle.exit_code if self.reactor.stopping else 1
         services.replication.start()
         for kind in self.listening.kinds():
             log.notice("Ready to accept connections %s" % kind)
+        for call in self.on_ready:
+            call()
         self.reactor.run()
         self.close()
         return services.lifecycle.exit_code
+
+    def report_to_supervisor(self) -> None:
+        """Tell systemd or upstart of loading, readiness and the end."""
+        from server.supervision import Supervision
+
+        supervision = Supervision(self.config, self.log)
+        supervision.say_loading()
+        self.on_ready.append(lambda: supervision.say_ready(bool(self.config.replicaof)))
+        self.on_close.append(supervision.say_stopping)
 
     def rename_commands(self) -> bool:
         """Obey `rename-command`; False if a line cannot be obeyed."""
@@ -205,6 +220,8 @@ class Application:
 
     def close(self) -> None:
         """Close every socket and remove what should not outlive the process."""
+        for call in self.on_close:
+            call()
         self.listening.close()
         for session in list(self.services.clients):
             connection = session.connection

@@ -52,6 +52,7 @@ class Listening:
         self.reactor = reactor
         self.on_accept = on_accept
         self.listeners: List[Listener] = []
+        self.bound_before: List[socket.socket] = []  # by whoever embeds the server, for the port of the configuration
         self.tcp_bound: Tuple[Any, int] = ((), 0)  # the addresses and the port that TCP listeners are bound to
         self.tls_bound: Tuple[Any, int] = ((), 0)
         self.tls: Any = None  # server.tls.TlsSettings, once it is configured
@@ -75,7 +76,8 @@ class Listening:
     def open_tcp(self) -> None:
         config = self.services.config
         if config.port:
-            for sock in bind_tcp(config.bind, config.port, config.tcp_backlog, self.services.log):
+            given, self.bound_before = self.bound_before, []
+            for sock in given or bind_tcp(config.bind, config.port, config.tcp_backlog, self.services.log):
                 self.add(sock, "tcp")
         self.tcp_bound = (config.bind, config.port)
 
