@@ -30,7 +30,7 @@ HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 class Connection:
     """A non-blocking stream socket and what stands behind it."""
 
-    __slots__ = ("socket", "session", "parser", "services", "stats", "clock", "ended", "armed", "closed")
+    __slots__ = ("socket", "session", "parser", "services", "stats", "clock", "dispatch", "ended", "armed", "closed")
 
     def __init__(self, sock: Any, session: Session, services: Services) -> None:
         self.socket = sock
@@ -38,6 +38,7 @@ class Connection:
         self.services = services
         self.parser = RequestParser(services.config.proto_max_bulk_len)
         self.stats = services.stats
+        self.dispatch = services.dispatch
         self.clock = services.keyspace.clock
         self.ended = False  # the peer has sent its last byte
         self.armed = False  # the selector watches for writability
@@ -108,7 +109,7 @@ class Connection:
                 self.end_of_vectors()
                 return True
             session.pending = iter(vectors)
-        if not self.services.dispatch.run(session):
+        if not self.dispatch.run(session):
             return bool(session.halted)
         if self.parser.has_input or self.ended:
             return self.is_drained()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 strings = Group("string")
 
+SET_DONE = events.SET
 NOT_STRINGS = b"ERR The specified keys must contain string values"
 
 
@@ -54,12 +55,14 @@ NOT_STRINGS = b"ERR The specified keys must contain string values"
 )
 def get(ctx: Session, argv: Argv) -> Any:
     """Return the string at a key."""
-    value = ctx.db.read(argv[1])
-    if value is None or value.__class__ is bytes:
+    db, key = ctx.db, argv[1]
+    value = db.data.get(key)
+    if value.__class__ is bytes and not db.lapses:
+        # `Database.read` for the commonest case, inlined: a twentieth of the whole request in a pipeline.
+        db.space.hits += 1
+        db.access[key] = db.clock.access_stamp
         return value
-    if value.__class__ is bytearray:
-        return bytes(value)
-    raise WrongType()
+    return db.read_string(key)
 
 
 @strings.command(
@@ -222,8 +225,12 @@ def set_(ctx: Session, argv: Argv) -> Any:
     key, value = argv[1], argv[2]
     db = ctx.db
     if len(argv) == 3:
-        db.put(key, value)
-        db.changed(key, events.SET, 1)
+        if key in db.data and not db.lapses and not db.field_deadlines.live:
+            db.data[key] = value  # `Database.put` for the commonest case, inlined like `get` above
+            db.access[key] = db.clock.access_stamp
+        else:
+            db.put(key, value)
+        db.changed(key, SET_DONE, 1)
         return OK
     options = StringOptions(argv[3:], True)
     deadline_ms = None
