@@ -4,7 +4,8 @@
 interpreter's allocators say is in use. CPython counts its small blocks (up to 512 bytes, 64 bytes on average over
 data sets of small strings: resident memory grew by 64.3 bytes a block over a million keys), glibc knows the larger
 ones exactly. Asking costs 0.05 ms for an empty server and 0.4 ms with a million keys. Where neither can be asked
-(PyPy, other C libraries) resident memory stands in.
+(PyPy, other C libraries) the keys are estimated by their types and sizes, on top of what there was at the start:
+resident memory does not shrink there when keys go, and nobody could tell when enough of them are gone.
 
 Must not know keys: MEMORY USAGE is `storage.sizes`.
 """
@@ -25,22 +26,16 @@ EMPTY_HEAP_BYTES = 3 << 20  # what is in larger blocks before the first command
 class MemoryMeter:
     """Bytes in use, resident, and their peak as far as anybody looked."""
 
-    __slots__ = ("startup_bytes", "peak_bytes", "_heap_bytes", "_is_heap_known")
+    __slots__ = ("startup_bytes", "peak_bytes", "estimate", "_heap_bytes", "_is_heap_known")
 
     def __init__(self) -> None:
         blocks = getattr(sys, "getallocatedblocks", None)
         # The heap is not asked yet: loading ctypes costs 10 ms of the start.
         self.startup_bytes = blocks() * BLOCK_BYTES + EMPTY_HEAP_BYTES if blocks else resident_bytes()
         self.peak_bytes = self.startup_bytes
+        self.estimate: Optional[Callable[[], int]] = None  # of the keys, where nothing can be asked: see MemoryPolicy
         self._heap_bytes: Optional[Callable[[], int]] = None
         self._is_heap_known = False
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether `used_bytes` follows each deletion, too."""
-        if not self._is_heap_known:
-            self.used_bytes()
-        return self._heap_bytes is not None
 
     def used_bytes(self) -> int:
         """Memory in use now; what was freed is not in it, whether or not the system got it back."""
@@ -49,7 +44,7 @@ class MemoryMeter:
             if hasattr(sys, "getallocatedblocks"):
                 self._heap_bytes = find_heap_counter()
         if self._heap_bytes is None:
-            used = resident_bytes()
+            used = self.startup_bytes + self.estimate() if self.estimate is not None else resident_bytes()
         else:
             used = sys.getallocatedblocks() * BLOCK_BYTES + self._heap_bytes()
         if used > self.peak_bytes:

@@ -14,6 +14,7 @@ A command never waits longer than EVICTION_NS for keys to go: the rest goes at t
 
 from __future__ import annotations
 
+from itertools import islice
 from time import monotonic, perf_counter_ns
 
 from server import admission
@@ -68,6 +69,7 @@ class MemoryPolicy:
             config.on_change(name, self.follow)
         config.on_change("maxmemory-clients", self.follow)
         about = services.info
+        about.memory.estimate = self.formula
         about.provide("evicted_clients", lambda: self.evicted_clients)
         about.provide("total_eviction_exceeded_time", lambda: (self.exceeded_ns + self.exceeding_ns()) // 1_000_000)
         about.provide("current_eviction_exceeded_time", lambda: self.exceeding_ns() // 1_000_000)
@@ -143,8 +145,7 @@ class MemoryPolicy:
     def measure(self) -> int:
         """How much is used now."""
         self.measured_ns = perf_counter_ns()
-        meter = self.services.info.memory
-        self.used = meter.used_bytes() if meter.is_exact else meter.startup_bytes + self.formula()
+        self.used = self.services.info.memory.used_bytes()
         return self.used
 
     def formula(self) -> int:
@@ -155,8 +156,11 @@ class MemoryPolicy:
         for db in self.keyspace.databases:
             count = len(db.data)
             if count:
-                index = db.key_index()
-                keys = [index.random(self.chooser.rng) for _ in range(min(count, MAX_BATCH))]
+                samples = min(count, MAX_BATCH)
+                if db.index is not None:
+                    keys = [db.index.random(self.chooser.rng) for _ in range(samples)]
+                else:
+                    keys = list(islice(db.data, samples))
                 sizes = [usage(key, db.data[key], self.keyspace.limits) for key in keys]
                 total += sum(sizes) * count // len(keys)
         return total
