@@ -105,6 +105,7 @@ class Application:
         services.snapshots.functions = services.functions.sources
         services.loader.take_function = services.functions.load
         services.replication = Replication(services, self.reactor)
+        services.lifecycle.is_amid_script = lambda: services.scripting.running is not None
         config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
 
     def role_letter(self) -> str:

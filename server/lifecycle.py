@@ -39,6 +39,7 @@ class Lifecycle:
         self.is_ready: Callable[[], bool] = lambda: True  # whether all replicas have caught up
         self.on_waiting: Callable[[bool], None] = lambda waiting: None
         self.on_killed: List[Callable[[], None]] = []  # a second signal: only remove temporary files
+        self.is_amid_script: Callable[[], bool] = lambda: False  # half of a script must not be saved
         self.flags = 0
         self.deadline_s = 0.0  # of a shutdown that waits; 0 if none does
         self.waiting: List[Session] = []  # clients that asked for it
@@ -91,6 +92,8 @@ class Lifecycle:
         flags = 0
         for word in words:
             flags |= SHUTDOWN_FLAGS.get(word, 0)
+        if self.is_amid_script():
+            flags = NOSAVE | NOW
         if not self.deadline_s:
             self.shut_down(flags, None)
 

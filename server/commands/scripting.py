@@ -228,7 +228,8 @@ def function_load(ctx: Session, argv: Argv) -> bytes:
         if word.upper() != b"REPLACE":
             raise CommandError(b"ERR Unknown option given: " + word)
         replaces = True
-    name: bytes = ctx.server.functions.create(argv[-1], replaces)
+    functions = ctx.server.functions
+    name: bytes = functions.load(argv[-1]) if ctx.server.loader.is_loading else functions.create(argv[-1], replaces)
     changed(ctx, argv)
     return name
 

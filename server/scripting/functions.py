@@ -102,8 +102,8 @@ class Functions:
         """The texts of all libraries, for a snapshot or a rewritten log."""
         return [library.code for library in self.libraries.values()]
 
-    def load(self, source: bytes) -> None:
-        """Bring a library back from a snapshot; one of the same name makes room. Raises CommandError."""
+    def load(self, source: bytes) -> bytes:
+        """Bring a library back from a snapshot or a log; one of the same name makes room. Raises CommandError."""
         from server.scripting.interpreter import is_installed
 
         if not is_installed():
@@ -113,8 +113,8 @@ class Functions:
                 "The function library '%s' is kept but cannot run: install the package 'lupa' and restart"
                 % name.decode()
             )
-            return
-        self.create(source, True)
+            return name
+        return self.create(source, True)
 
     # Changing --------------------------------------------------------------------------------------------------
 

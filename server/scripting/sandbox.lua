@@ -500,6 +500,8 @@ end
 -- What the host gets: true and a plain value; 0, an encoded reply and whether an error was counted; or false, text, source, line, counted.
 local function finish(ok, value)
   if not ok then
+    -- Out of memory, or a fault in the handler itself: Lua says so with a string.
+    if type(value) ~= 'table' then value = {err = 'ERR ' .. tostring(value)} end
     local text, source, line = rawget(value, 'err'), rawget(value, 'source'), rawget(value, 'line')
     if type(text) ~= 'string' then text = 'ERR unknown error' end
     if type(source) ~= 'string' or type(line) ~= 'number' then source, line = false, 0 end
@@ -562,7 +564,7 @@ local function load_library(chunk)
   local ok, e = xpcall(chunk, handler)
   globals.redis = redis
   if ok then return true end
-  local text = rawget(e, 'err')
+  local text = type(e) == 'table' and rawget(e, 'err') or e
   return false, type(text) == 'string' and text or 'ERR unknown error'
 end
 
