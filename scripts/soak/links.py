@@ -189,7 +189,7 @@ class RawLink:
             end = self.at + length
             data = bytes(self.buffer[self.at : end])
             if self.buffer[end : end + 2] != b"\r\n":
-                raise Violation(f"a bulk string of {length} bytes does not end there: {bytes(self.buffer[end:end + 20])!r}")
+                raise Violation(f"a bulk string of {length} bytes goes on: {bytes(self.buffer[end : end + 20])!r}")
             self.at = end + 2
             return data
         if kind == b":":

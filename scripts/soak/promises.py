@@ -76,7 +76,7 @@ def wait_until_quiet(link) -> None:
         if len(others) <= 1:
             return
         if time.monotonic() > deadline:
-            raise Violation(f"{len(others) - 1} connections of ended clients are left after {QUIET_S:.0f} s: {others[:2]}")
+            raise Violation(f"{QUIET_S:.0f} s later {len(others) - 1} ended clients have connections: {others[:2]}")
         time.sleep(0.05)
 
 
@@ -145,7 +145,8 @@ def check_stream(link) -> str:
     delivered = {i for i, _ in entries if tuple(int(part) for part in i.split(b"-")) <= last}
     if pending != delivered:
         raise Violation(
-            f"{len(delivered - pending)} delivered entries are nobody's, {len(pending - delivered)} pending ones are gone"
+            f"{len(delivered - pending)} delivered entries are nobody's, "
+            f"{len(pending - delivered)} pending ones are gone"
         )
     return f"{sum(produced.values())} entries, {len(entries)} of them left"
 
