@@ -32,10 +32,12 @@ PROGRAMS = (
     "huey_jobs.py",
     "rq_jobs.py",
     "celery_jobs.py",
+    "locks_and_limits.py",
     "ioredis.js",
     "node_redis.js",
+    "bullmq_jobs.js",
 )
-SCRIPTED = ("huey_jobs.py", "celery_jobs.py")  # their schedulers and locks are scripts
+SCRIPTED = ("huey_jobs.py", "celery_jobs.py", "locks_and_limits.py", "bullmq_jobs.js")  # their schedulers and locks are scripts
 TIMEOUT_S = 150
 
 
@@ -69,7 +71,7 @@ def prepare_node() -> str:
 
 def has_scripts(server: processes.Server) -> bool:
     with server.wire() as wire:
-        return wire.ask("COMMAND", "INFO", "EVALSHA") != [None]
+        return wire.ask("EVAL", "return 1", 0) == 1
 
 
 def run(program: str, url: str) -> bool:
@@ -87,6 +89,8 @@ def run(program: str, url: str) -> bool:
 def main(chosen: list[str]) -> int:
     failed = []
     reasons = {".py": prepare_python(), ".js": prepare_node()}
+    if not reasons[".py"]:
+        os.environ.setdefault("REDISELECT_PYTHON", str(PYTHON))  # which has the interpreter of scripts
     for program in chosen or PROGRAMS:
         reason = reasons[Path(program).suffix]
         if reason:
