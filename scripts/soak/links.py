@@ -227,14 +227,26 @@ class LibraryLink:
     def _read(self):
         exceptions = self.redis.exceptions
         try:
-            return self.connection.read_response()
+            return self._value(self.connection.read_response())
         except exceptions.TimeoutError:
             raise Violation(f"no reply for {PATIENCE_S:.0f} s") from None
         except exceptions.ResponseError as error:
+            return self._value(error)
+        except exceptions.BusyLoadingError as error:
             self.meter.refused += 1
-            return Refusal(str(error).encode())
+            return Refusal(f"LOADING {error.args[0]}".encode())
         except (exceptions.ConnectionError, OSError) as error:
             raise Lost(str(error)) from None
+
+    def _value(self, reply):
+        if isinstance(reply, list):
+            return [self._value(item) for item in reply]
+        if isinstance(reply, self.redis.exceptions.ResponseError):
+            self.meter.refused += 1
+            text = str(reply.args[0])
+            # redis-py cuts the code off where it is the general one.
+            return Refusal((text if text.split(" ", 1)[0].isupper() else f"ERR {text}").encode())
+        return reply
 
     def call(self, *argv, blocking: bool = False):
         return self._exchange([argv], blocking)[0]
