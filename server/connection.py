@@ -219,6 +219,7 @@ class Connection:
             return
         self.closed = True
         self.session.halted |= DOOMED
+        self.session.connection = None  # no circle: the memory of a crowd that left is free at once
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:

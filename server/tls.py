@@ -238,6 +238,7 @@ class TlsConnection(Connection):
             return
         self.closed = True
         self.session.halted |= DOOMED
+        self.session.connection = None
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -1,0 +1,112 @@
+"""Clients that mean harm or know no better: whatever they send and however they go, nothing of them stays."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+
+CONNECTIONS = int(os.environ.get("REDISELECT_HOSTILE_CONNECTIONS", "1500"))
+AT_ONCE = 150
+LOG_LINES_A_SECOND = 10
+
+
+def field(wire, section: str, name: str) -> int:
+    return int(wire.ask("INFO", section).split(b"\r\n%b:" % name.encode())[1].split(b"\r\n")[0])
+
+
+def mischief(chance: random.Random) -> bytes:
+    """What one of them sends."""
+    return chance.choice(
+        [
+            b"",
+            b"*3\r\n$3\r\nSET\r\n$5\r\nhalf",
+            b"*1000000\r\n$3\r\nGET\r\n",
+            b"*2\r\n$3\r\nGET\r\n$536870912\r\n" + b"x" * 5000,
+            b"*3\r\n" * 500,
+            b"*1\r\n$99999999999999999999\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\n",
+            chance.randbytes(3000),
+            b"x" * 70_000,
+            b"MULTI\r\n" + b"SET k v\r\n" * 500,
+            b"SUBSCRIBE a b c\r\nPSUBSCRIBE d*\r\n",
+            b"BLPOP nothing 0\r\n",
+            b"WATCH a b c d\r\nMULTI\r\n",
+            b"GET k\r\n" * 3000,
+        ]
+    )
+
+
+def one_round(server, chance: random.Random, count: int) -> None:
+    """Connect, misbehave, and go away in all the ways there are."""
+    sockets: list[socket.socket] = []
+    for _ in range(count):
+        sock = socket.create_connection(server.address, 10)
+        sock.setblocking(False)
+        try:
+            sock.send(mischief(chance))
+        except OSError:
+            pass
+        sockets.append(sock)
+        if len(sockets) >= AT_ONCE:
+            gone = sockets.pop(chance.randrange(len(sockets)))
+            if chance.random() < 0.3:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset, not an end
+            gone.close()
+    for sock in sockets:
+        sock.close()
+
+
+def wait_until_alone(wire) -> None:
+    ends_s = time.monotonic() + 20
+    while field(wire, "clients", "connected_clients") > 1:
+        assert time.monotonic() < ends_s, "clients that are gone are still there"
+
+
+def test_a_crowd_of_broken_clients_leaves_neither_memory_nor_lines_behind(start_server):
+    server = start_server()
+    chance = random.Random(11)
+    with server.wire() as wire:
+        one_round(server, chance, CONNECTIONS // 5)  # what is loaded and cached once is there from now on
+        wait_until_alone(wire)
+        before = field(wire, "memory", "used_memory")
+        lines = server.log_path.read_bytes().count(b"\n")
+        started_s = time.monotonic()
+        one_round(server, chance, CONNECTIONS)
+        wait_until_alone(wire)
+        took_s = time.monotonic() - started_s
+        assert field(wire, "memory", "used_memory") < 1.1 * before
+        assert field(wire, "stats", "unexpected_error_replies") == 0
+        for name in ("blocked_clients", "pubsub_clients", "watching_clients", "total_blocking_keys"):
+            assert field(wire, "clients", name) == 0
+    log = server.log_path.read_bytes()
+    assert log.count(b"\n") - lines <= LOG_LINES_A_SECOND * max(1.0, took_s)
+    assert b"Traceback" not in log
+
+
+def test_a_byte_a_time_from_many_holds_up_nobody(start_server):
+    server = start_server()
+    vector = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
+    slow = [socket.create_connection(server.address, 10) for _ in range(100)]
+    with server.wire() as wire:
+        for at in range(len(vector)):
+            for sock in slow:
+                sock.sendall(vector[at : at + 1])
+            assert wire.ask("PING") == b"PONG"
+        for sock in slow:
+            assert sock.recv(10) == b"+OK\r\n"
+            sock.close()
+
+
+def test_before_logging_in_nobody_makes_the_server_hold_megabytes(start_server):
+    server = start_server("--requirepass", "pw")
+    with server.wire() as wire:
+        wire.command("AUTH", "pw")
+        before = field(wire, "memory", "used_memory")
+        hostile = [socket.create_connection(server.address, 10) for _ in range(50)]
+        for sock in hostile:
+            sock.sendall(b"*2\r\n$4\r\nAUTH\r\n$100000000\r\n")
+            assert sock.recv(1000) == b"-ERR Protocol error: unauthenticated bulk length\r\n"
+            sock.close()
+        assert field(wire, "memory", "used_memory") < before + 2_000_000
