@@ -66,6 +66,11 @@ def test_the_line_client_sends_one_command_of_its_arguments(tool, running):
     assert tool("cli", *target, "hgetall", "h").stdout == "1) 1) f\n   2) v\n"
 
 
+def test_a_shutdown_that_is_asked_for_is_no_error(tool, running):
+    done = tool("cli", "-p", running.port, "-a", "secret", "shutdown", "nosave")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.fixture
 def log(tmp_path) -> Path:
     """The folder of a log with commands behind its base."""

@@ -14,7 +14,7 @@ import sys
 if __name__ == "__main__":
     # By its path, not as a module: nothing of the parent's path matters. sys.path[0] is this folder.
     sys.path[0] = os.path.dirname(os.path.abspath(__file__))
-    from parts import find_packages
+    from parts import find_packages  # type: ignore[import-not-found,unused-ignore]
 
     sys.path[0] = find_packages()
 

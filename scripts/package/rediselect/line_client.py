@@ -161,7 +161,12 @@ def converse(connection: Connection, words: List[str]) -> int:
     """Send a command and print the reply, or all that comes until the end for one that subscribes."""
     connection.send(*words)
     while True:
-        reply = connection.read()
+        try:
+            reply = connection.read()
+        except ConnectionError:
+            if words[0].lower() == "shutdown":
+                return 0  # a shutdown that succeeds answers nobody
+            raise
         print("\n".join(shown(reply)), flush=True)
         if isinstance(reply, ReplyError):
             return 1
