@@ -35,6 +35,7 @@ PROGRAMS = (
     "locks_and_limits.py",
     "ioredis.js",
     "node_redis.js",
+    "memory_server.js",
     "bullmq_jobs.js",
 )
 SCRIPTED = ("huey_jobs.py", "celery_jobs.py", "locks_and_limits.py", "bullmq_jobs.js")  # their schedulers and locks are scripts
@@ -60,11 +61,15 @@ def prepare_node() -> str:
     if not shutil.which("node") or not shutil.which("npm"):
         return "there is no node here"
     directory = ENVIRONMENT / "node"
-    if (directory / "node_modules").exists():
+    copy, wanted = directory / "package.json", (HERE / "package.json").read_text()
+    if (directory / "node_modules").exists() and copy.exists() and copy.read_text() == wanted:
         return ""
     directory.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "package.json", directory)
-    if subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=directory).returncode:
+    copy.write_text(wanted)
+    # redis-memory-server would compile a Redis of its own; its program here is given this server.
+    env = dict(os.environ, REDISMS_DISABLE_POSTINSTALL="1")
+    if subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=directory, env=env).returncode:
+        shutil.rmtree(directory)
         return "npm could not install the packages"
     return ""
 
