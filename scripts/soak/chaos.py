@@ -87,7 +87,7 @@ class Saves(Fault):
     name = "saves"
     pause_s = (0.2, 1.0)
     command: tuple = ("BGSAVE",)
-    may_say = (b"ERR Background save already in progress", b"ERR Background append only file rewriting in progress",
+    may_say = (b"ERR Background save already in progress", b"ERR Background append only file rewriting",
                b"ERR Another child process is active")  # fmt: skip
 
     def trouble(self) -> None:
