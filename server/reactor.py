@@ -223,16 +223,22 @@ class Reactor:
                 if connection is None or connection.closed:
                     continue
                 session.used_ms = now_ms  # being served is being used: a reader of much, a waiter that was woken
-                if connection.flush():
-                    if connection.armed:
-                        self.disarm(connection)
-                elif not connection.armed:
-                    self.arm(connection)
+                try:
+                    if connection.flush():
+                        if connection.armed:
+                            self.disarm(connection)
+                    elif not connection.armed:
+                        self.arm(connection)
+                except Exception:
+                    self.end_faulty(connection)
         for connection in ready:
             if connection.session.out and not connection.armed:
                 written += 1
-                if not connection.flush():
-                    self.arm(connection)
+                try:
+                    if not connection.flush():
+                        self.arm(connection)
+                except Exception:
+                    self.end_faulty(connection)
         self.services.stats.writes += written
 
     def arm(self, connection: Connection) -> None:

@@ -9,7 +9,7 @@ from storage.types import byte_strings, kinds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Any, Sequence
 
     from server.session import Session
 
@@ -106,5 +106,6 @@ def object_freq(ctx: Session, argv: Argv) -> int | None:
         return None
     if not uses_frequencies(ctx):
         raise CommandError(NOT_LFU)
-    count: int = ctx.db.access.count_of(argv[2])
+    frequencies: Any = ctx.db.access
+    count: int = frequencies.count_of(argv[2])
     return count

@@ -38,7 +38,8 @@ PROGRAMS = (
     "memory_server.js",
     "bullmq_jobs.js",
 )
-SCRIPTED = ("huey_jobs.py", "celery_jobs.py", "locks_and_limits.py", "bullmq_jobs.js")  # their schedulers and locks are scripts
+# Their schedulers and locks are scripts.
+SCRIPTED = ("huey_jobs.py", "celery_jobs.py", "locks_and_limits.py", "bullmq_jobs.js")
 TIMEOUT_S = 150
 
 

@@ -2,8 +2,8 @@
 
 Owns the writers, the moment of the kill and the verdict. Each writer appends numbers to a list and sets a key for each,
 one request after the other, and knows what it sent and what was acknowledged: with `always` everything acknowledged
-must be there, nothing may be there that was not sent, and no list may have a hole. Must not know pytest: `scripts/crash.py`
-uses it too.
+must be there, nothing may be there that was not sent, and no list may have a hole. Must not know pytest:
+`scripts/crash.py` uses it too.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ clearselectors sanitize-payload skip-sanitize-payload ON ResetKeys nonsense +@AL
 VECTORS = [
     line.split()
     for line in """get a|get b1|set a 1|set b1 1 get|set key:1 v|mset a 1 b1 2|mget a b1 zz|del a|del zz b1
-object freq a|config get maxmemory|config set maxmemory 0|client list|client kill x|select 0|select 1|publish a m|publish zz m
+object freq a|config get maxmemory|config set maxmemory 0|client list|client kill x|select 0|select 1
+publish a m|publish zz m
 subscribe a b|psubscribe a*|psubscribe a|ssubscribe a|spublish a m|unsubscribe a|sort a by w* get b*|sort a store b1
 xread streams a b1 0 0|xread count 1 streams a 0|copy a b1|rename a b1|ping|auth x|dbsize|keys *
 lmove a b1 left right|bitfield a get u8 0|bitfield a set u8 0 1|zunionstore a 2 b1 zz|zinter 2 a b1
