@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from soak.links import Lost, RawLink, Refusal, Violation, encode
-from soak.roles import Role
+from soak.role import Role
 
 IDLE_CONNECTIONS = 1000
 UNREAD_BYTES = 4 * 1024 * 1024  # what the server has to keep for a connection that does not read

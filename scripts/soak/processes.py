@@ -15,7 +15,7 @@ import time
 import traceback
 
 from soak.links import Violation
-from soak.roles import Role, readable, shown
+from soak.role import Role, readable, shown
 
 REPORT_S = 0.25
 PR_SET_PDEATHSIG = 1

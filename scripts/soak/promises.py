@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 from soak.links import Lost, Meter, RawLink, Refusal, Violation
-from soak.roles import ACCOUNTS, OPENING_BALANCE, Role, check_total
+from soak.role import Role
+from soak.roles import ACCOUNTS, OPENING_BALANCE, check_total
 
 QUIET_S = 20.0  # what dead clients had sent is executed by then
 CATCH_UP_S = 60.0
