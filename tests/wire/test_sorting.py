@@ -228,4 +228,7 @@ def test_fields_whose_time_has_come_are_no_weights(wire):
 
 def test_a_script_sees_a_set_in_order_even_unsorted(wire):
     wire.command("SADD", "s", "10", "9", "-2", "1", "a")
-    assert wire.ask("EVAL", "return redis.call('SORT', 's', 'BY', 'nosort')", 0) == [b"-2", b"1", b"10", b"9", b"a"]
+    reply = wire.ask("EVAL", "return redis.call('SORT', 's', 'BY', 'nosort')", 0)
+    if isinstance(reply, bytes) and b"pip install lupa" in reply:
+        pytest.skip("the interpreter that runs the server has no lupa")
+    assert reply == [b"-2", b"1", b"10", b"9", b"a"]
