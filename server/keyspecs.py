@@ -131,7 +131,7 @@ class KeySpec:
             if first + self.count_at >= argc:
                 return None
             try:
-                count = parse_int(argv[first + self.count_at].partition(b"\0")[0])  # read as C text
+                count = parse_int(argv[first + self.count_at])
             except ValueError:
                 return None
             first += self.first_at

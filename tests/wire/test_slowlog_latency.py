@@ -153,7 +153,8 @@ def test_the_histogram_adds_up_calls_by_doubling_bounds(watched):
 
 def test_an_expiry_that_takes_long_is_an_event(watched):
     watched.command("CONFIG", "SET", "latency-monitor-threshold", "1")
-    watched.pipeline([[b"SET", b"k%d" % number, b"v", b"PX", b"100"] for number in range(20000)])
+    due_ms = b"%d" % (time.time() * 1000 + 1500)  # all at once, after the last one is set
+    watched.pipeline([[b"SET", b"k%d" % number, b"v", b"PXAT", due_ms] for number in range(20000)])
     deadline = time.monotonic() + 10
     while b"expire-cycle" not in [event[0] for event in watched.ask("LATENCY", "LATEST")]:
         assert time.monotonic() < deadline
