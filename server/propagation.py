@@ -8,7 +8,7 @@ another form than its own vector has said so with `ctx.propagate_as`. A sink is 
 
 from __future__ import annotations
 
-from storage.events import EVICTED, EXPIRED, FLUSHED, SWAPPED
+from storage.events import EVICTED, EXPIRED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,25 +21,23 @@ if TYPE_CHECKING:
 
     Operation = Tuple[int, Sequence[bytes]]
 
-FACTS = (FLUSHED, SWAPPED)
-
-
 class Propagation:
     """The operations of the unit under way, and who receives them."""
 
-    __slots__ = ("dispatch", "sinks", "operations", "lone_deletions", "is_lazy_expiry_unlinked")
+    __slots__ = ("dispatch", "sinks", "operations", "lone_deletions")
 
     def __init__(self, dispatch: Dispatcher) -> None:
         self.dispatch = dispatch
         self.sinks: List[Any] = []
         self.operations: List[Operation] = []
         self.lone_deletions = False  # SCAN and RANDOMKEY meet lapsed keys that have nothing to do with one another
-        self.is_lazy_expiry_unlinked = False  # lazyfree-lazy-expire: UNLINK instead of DEL
 
     def own_deletion(self, db: Database, key: bytes | None, event: Event) -> None:
         """A key that expired or was evicted is deleted downstream by an operation of its own."""
         if (event is EXPIRED or event is EVICTED) and key is not None and self.sinks:
-            self.operations.append((db.number, (b"UNLINK" if self.is_lazy_expiry_unlinked else b"DEL", key)))
+            config = self.dispatch.services.config
+            is_lazy = config.lazyfree_lazy_expire if event is EXPIRED else config.lazyfree_lazy_eviction
+            self.operations.append((db.number, (b"UNLINK" if is_lazy else b"DEL", key)))
 
     def collect(self, session: Session | None, argv: Sequence[bytes] | None, dirty: int) -> None:
         """Take the operation of the command just run: its vector, or what the handler said instead."""
