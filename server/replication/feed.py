@@ -11,7 +11,7 @@ from storage.aof.records import LogEncoder, encode_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Sequence
+    from typing import Any, Callable, Dict, List, Sequence
 
     from server.replication.history import History
     from server.replication.replica import Replica
@@ -41,13 +41,16 @@ class Feed:
 
     def feed(self, number: int, argv: Sequence[bytes]) -> None:
         """Append an operation (the call of server.propagation)."""
+        self.feed_of(number)(argv)
+
+    def feed_of(self, number: int) -> Callable[[Sequence[bytes]], None]:
+        """What takes the operations on one database until another is named or the turn ends."""
         if self.passes_on:
-            return
-        run = self._run
-        if number != self._selected or len(run) >= RUN:
+            return ignore
+        if number != self._selected or len(self._run) >= RUN:
             self.encode()
             self._selected = number
-        run.append(argv)
+        return self._run.append
 
     def encode(self) -> None:
         """Turn operations into bytes, so that the offset is that of the last one."""
@@ -99,3 +102,7 @@ class Feed:
             self.history.backlog.append(data)
         for replica in list(self.replicas.values()):
             replica.take(data)
+
+
+def ignore(argv: Sequence[bytes]) -> None:
+    """Take nothing: this server's own operations are no part of its master's stream."""
