@@ -113,6 +113,7 @@ class Dispatcher:
         commands = self.stats.commands
         name = None
         calls = 0
+        wrote = False
         run_start = stamp
         # Bound with the first vector's name; the checker is not asked to follow that.
         counters: Any = None
@@ -123,6 +124,9 @@ class Dispatcher:
                 if calls:
                     counters.count(calls, stamp - run_start)
                     calls = 0
+                    if wrote:
+                        wrote = False
+                        self.propagation.note_writer(session)
                 run_start = stamp
                 spec = self.spellings.get(word)
                 if spec is None:
@@ -203,6 +207,7 @@ class Dispatcher:
                     # One change, and only the log wants to know: `settle` and `flush` inlined, 1.2 -> 0.2 us.
                     self.keyspace.dirty += changes.pop()[3]
                     feed(argv)
+                    wrote = True
                 else:
                     self.settle(session, spec, argv)
                     self.propagation.flush()
@@ -261,9 +266,13 @@ class Dispatcher:
                 counters.histogram[(elapsed // calls).bit_length()] += calls
             session.pending = None
             self.current = self.caller = None
+            if wrote:
+                self.propagation.note_writer(session)
             return True
         if calls:
             counters.count(calls, stamp - run_start)
+        if wrote:
+            self.propagation.note_writer(session)
         self.current = self.caller = None
         return False
 

@@ -21,15 +21,30 @@ if TYPE_CHECKING:
 
     Operation = Tuple[int, Sequence[bytes]]
 
+class Moment:
+    """A turn in which something was propagated, and how long the stream and the log were at its end.
+
+    Clients remember the one of their last write, so that WAIT can tell for what it waits, and no offset has to be known
+    after each command.
+    """
+
+    __slots__ = ("stream", "log")
+
+    def __init__(self) -> None:
+        self.stream = self.log = -1  # bytes; not known before the turn ends
+
+
 class Propagation:
     """The operations of the unit under way, and who receives them."""
 
-    __slots__ = ("dispatch", "sinks", "operations", "lone_deletions")
+    __slots__ = ("dispatch", "sinks", "operations", "lone_deletions", "moment", "is_moment_used")
 
     def __init__(self, dispatch: Dispatcher) -> None:
         self.dispatch = dispatch
         self.sinks: List[Any] = []
         self.operations: List[Operation] = []
+        self.moment = Moment()
+        self.is_moment_used = False
         self.lone_deletions = False  # SCAN and RANDOMKEY meet lapsed keys that have nothing to do with one another
 
     def own_deletion(self, db: Database, key: bytes | None, event: Event) -> None:
@@ -57,6 +72,20 @@ class Propagation:
                 self.operations.append((session.db.number, vector))
         elif dirty:
             self.operations.append((session.db.number, argv))
+        if self.operations:
+            self.note_writer(session)
+
+    def note_writer(self, session: Session) -> None:
+        """Something was propagated on behalf of this client."""
+        session.wrote = self.moment
+        self.is_moment_used = True
+
+    def end_moment(self, stream: int, log: int) -> None:
+        """The turn is over, and this is how long the stream and the log are."""
+        self.moment.stream = stream
+        self.moment.log = log
+        self.moment = Moment()
+        self.is_moment_used = False
 
     def lone_feed(self, number: int) -> Any:
         """What takes the vectors that change one database, if there is only one sink and it takes them so, else None.
@@ -73,6 +102,8 @@ class Propagation:
         if not operations or self.dispatch.depth:
             return
         self.operations = []
+        if self.dispatch.current is not None:
+            self.note_writer(self.dispatch.current)
         wrapped = len(operations) > 1 and not self.lone_deletions
         self.lone_deletions = False
         for sink in self.sinks:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Iterator, List, Optional, Sequence
 
     from protocol.encoder import Table
+    from server.propagation import Moment
     from server.registry import CommandSpec
     from server.services import Services
     from storage.database import Database
@@ -69,6 +70,7 @@ class Session:
         "subscriptions",
         "tracking",
         "propagation",
+        "wrote",
         "no_evict",
         "soft_limit_since_ms",
         "connection",
@@ -107,6 +109,7 @@ class Session:
         self.subscriptions: Any = None
         self.tracking: Any = None
         self.propagation: Optional[List[Sequence[bytes]]] = None
+        self.wrote: Optional[Moment] = None  # the turn in which something was last propagated for it
         self.no_evict = False
         self.soft_limit_since_ms = 0
         self.connection: Any = None

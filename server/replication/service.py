@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Deque, Dict, Optional, Tuple
 
+    from server.propagation import Moment
     from server.reactor import Reactor
     from server.replication.failover import Failover
     from server.replication.master_link import MasterLink
@@ -435,8 +436,23 @@ class Replication:
         if self.link is not None or self.replicas or self.history.backlog is not None:
             self.keep_ticking()
 
+    def offsets_of(self, moment: Optional[Moment]) -> Tuple[int, int]:
+        """How long the stream and the log must be to hold what a client wrote up to then."""
+        if moment is None:
+            return 0, 0
+        if moment.stream < 0:
+            self.end_moment()
+        return moment.stream, moment.log
+
+    def end_moment(self) -> None:
+        log = self.append_log
+        log.encode()
+        self.services.dispatch.propagation.end_moment(self.offset, log.fed)
+
     def before_sleeping(self) -> None:
         """The stream of this turn goes out; a snapshot may begin."""
+        if self.services.dispatch.propagation.is_moment_used:
+            self.end_moment()
         if self.made_waits is not None and self.made_waits.must_ask:
             self.made_waits.must_ask = False
             self.wants_acks = True

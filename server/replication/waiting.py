@@ -1,4 +1,4 @@
-"""WAIT and WAITAOF: clients that wait until replicas have said that they have what was written so far.
+"""WAIT and WAITAOF: clients that wait until replicas have said that they have what these clients wrote.
 
 Whoever begins to wait has the replicas asked (REPLCONF GETACK) before the loop sleeps; each answer is compared with all
 who wait. O(waiting x replicas) an answer.
@@ -44,18 +44,15 @@ class Waits:
     ) -> Any:
         """The reply if there is nothing to wait for, else a Block."""
         log = self.replication.append_log
-        log_offset = -1
-        if wants_own and log is not None:
-            log.encode()
-            log_offset = log.fed
-        wait = Wait(session, self.replication.offset, wanted, log_offset, in_logs)
+        offset, log_offset = self.replication.offsets_of(session.wrote)
+        wait = Wait(session, offset, wanted, log_offset if wants_own else -1, in_logs)
         reply, enough = self.judge(wait)
         if enough or session.denies_blocking:
             return reply
         wait.block = Block((), timeout_ms, on_timeout=reply, kind=Block)
         self.waits.append(wait)
         self.must_ask = bool(self.replication.replicas)
-        if log_offset >= 0 and log is not None:
+        if wants_own and log is not None:
             log.request_sync()
         return wait.block
 
@@ -65,9 +62,9 @@ class Waits:
         if not wait.in_logs:
             count = sum(1 for replica in replicas if not replica.is_held_back and replica.acknowledged >= wait.offset)
             return count, count >= wait.wanted
-        count = sum(1 for replica in replicas if not replica.is_held_back and replica.logged >= wait.offset)
+        count = sum(1 for replica in replicas if not replica.is_held_back and max(0, replica.logged) >= wait.offset)
         log = self.replication.append_log
-        own = int(log is not None and log.state == "on" and log.synced >= max(0, wait.log_offset))
+        own = int(log is not None and log.state == "on" and log.synced >= wait.log_offset)
         return [own, count], count >= wait.wanted and (own == 1 or wait.log_offset < 0)
 
     def look(self, synced: int = 0) -> None:

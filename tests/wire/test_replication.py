@@ -228,6 +228,27 @@ def test_wait_asks_and_counts_who_has_everything(master):
         assert client.command("WAIT", "1", "30") == (b":", b"0")
 
 
+def test_wait_waits_for_what_its_own_client_wrote(master):
+    """A replica that is behind is good enough for who wrote nothing."""
+    with master.wire() as writer, master.wire() as reader:
+        replica = BareReplica(master, "eof")
+        replica.full_sync()
+        until(lambda: "state=online" in info(writer).get("slave0", ""))
+        writer.command("SET", "key", "value")
+        for command in (("PING",), ("GET", "key"), ("DEL", "nothing"), ("SET", "key", "other", "NX")):
+            reader.command(*command)
+            assert reader.ask("WAIT", "1", "5000") == 1
+        assert reader.ask("WAITAOF", "0", "1", "5000") == [0, 1]
+        for command in (("SET", "key", "v"), ("PUBLISH", "channel", "message"), ("INCR", "number")):
+            with master.wire() as other:
+                other.command(*command)
+                assert other.ask("WAIT", "1", "20") == 0
+        # In one packet, where the turn's offset is not known yet.
+        with master.wire() as other:
+            other.send(encode("SET", "key", "v") + encode("WAIT", "1", "20"))
+            assert [other.read(), other.read()] == [(b"+", b"OK"), (b":", b"0")]
+
+
 def test_role_and_info_describe_the_replica(master):
     with master.wire() as client:
         replica = BareReplica(master, "eof")
