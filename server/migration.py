@@ -13,6 +13,7 @@ import socket
 from errno import EAGAIN, EINPROGRESS, EWOULDBLOCK
 from time import monotonic
 
+from server.resolving import look_up, places_of
 from storage.aof.records import encode_record
 from storage.events import FLUSHED, SWAPPED
 from storage.rdb import payload
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from typing import Any, List, Optional, Sequence, Set, Tuple
 
     from server.reactor import Reactor
+    from server.resolving import Lookup, Place
     from server.services import Services
     from server.session import Session
 
+CANNOT_FIND = b"ERR Can't connect to target node: Invalid argument"
 CANNOT_CONNECT = b"IOERR error or timeout connecting to the client"
 CANNOT_WRITE = b"IOERR error or timeout writing to target instance"
 CANNOT_READ = b"IOERR error or timeout reading from target instance"
@@ -47,6 +50,10 @@ class MigrationRequest:
         self.copies = False
         self.replaces = False
         self.credentials: Tuple[bytes, ...] = ()
+
+    def place(self) -> Tuple[str, int]:
+        """Host and port. Raises ValueError."""
+        return self.host.decode("ascii"), int(self.port)
 
 
 class Transfer:
@@ -72,6 +79,7 @@ class Transfer:
         self.output = memoryview(self.encode())
         self.socket: Any = None
         self.timer: Any = None
+        self.lookup: Optional[Lookup] = None
 
     def encode(self) -> bytes:
         """Everything that is sent; keys that are not here are left out."""
@@ -109,18 +117,15 @@ class Transfer:
 
     # The machine -----------------------------------------------------------------------------------------------
 
-    def connect(self) -> None:
+    def connect(self, places: Sequence[Place]) -> None:
         """Begin to connect; ends the transfer where that fails at once."""
-        request = self.request
         try:
-            host = request.host.decode("ascii")
-            port = int(request.port)
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
+            family, kind, protocol, _, address = places[0]
             self.socket = socket.socket(family, kind, protocol)
             self.socket.setblocking(False)
             number = self.socket.connect_ex(address)
-        except (OSError, ValueError, OverflowError):
-            self.end(b"ERR Can't connect to target node: Invalid argument" if self.socket is None else CANNOT_CONNECT)
+        except (OSError, OverflowError, IndexError):
+            self.end(CANNOT_FIND if self.socket is None else CANNOT_CONNECT)
             return
         if number not in (0, EINPROGRESS, EWOULDBLOCK):
             self.end(CANNOT_CONNECT)
@@ -217,7 +222,10 @@ class Migration:
     def run_now(self, session: Session, request: MigrationRequest) -> Any:
         """Do it while everybody waits; returns the error text, or b""."""
         transfer = Transfer(self, session, request)
-        transfer.connect()
+        try:
+            transfer.connect(places_of(*request.place()))
+        except (OSError, ValueError):
+            transfer.end(CANNOT_FIND)
         while not transfer.is_over:
             left_s = transfer.deadline_s - monotonic()
             if left_s <= 0:
@@ -239,13 +247,21 @@ class Migration:
         transfer.timer = self.services.timers.at(monotonic(), lambda: self.start(transfer))
 
     def start(self, transfer: Transfer) -> None:
-        transfer.connect()
+        self.watch_time(transfer)
+        try:
+            host, port = transfer.request.place()
+        except ValueError:
+            transfer.end(CANNOT_FIND)
+            return
+        transfer.lookup = look_up(self.reactor, host, port, lambda places, error: self.connect(transfer, places))
+
+    def connect(self, transfer: Transfer, places: Sequence[Place]) -> None:
+        transfer.connect(places)
         if transfer.is_over:
             return
         self.reactor.selector.register(
             transfer.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, lambda: self.proceed(transfer)
         )
-        self.watch_time(transfer)
 
     def proceed(self, transfer: Transfer) -> None:
         wanted_write = transfer.wants_write()
@@ -275,6 +291,8 @@ class Migration:
         self.services.dispatch.unlisten(transfer)
         if transfer.timer is not None:
             transfer.timer.cancel()
+        if transfer.lookup is not None:
+            transfer.lookup.cancel()
         if transfer.socket is not None:
             try:
                 self.reactor.selector.unregister(transfer.socket)

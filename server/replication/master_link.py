@@ -15,6 +15,7 @@ from time import monotonic
 from server import admission
 from server.replication.applying import Applier, BrokenStream
 from server.replication.transfer import Transfer, TransferFailure
+from server.resolving import look_up
 from server.session import DOOMED, REPLY_OFF
 from server.version import REDIS_VERSION
 from storage.aof.records import encode_record
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from server.replication.service import Replication
+    from server.resolving import Lookup, Place
     from server.session import Session
 
     Expectation = Tuple[str, Callable[[bytes], None]]
@@ -49,6 +51,8 @@ class MasterLink:
         self.host = host
         self.port = port
         self.state = CONNECT
+        self.lookup: Optional[Lookup] = None  # of the host's addresses
+        self.places: List[Place] = []  # addresses that were not tried yet
         self.socket: Any = None
         self.session: Optional[Session] = None  # of the stream
         self.applier: Optional[Applier] = None
@@ -73,10 +77,22 @@ class MasterLink:
         if self.is_closed or self.state != CONNECT:
             return
         self.log.notice("Connecting to MASTER %s:%d" % (self.host, self.port))
+        self.state = CONNECTING
+        self.heard_s = monotonic()
+        self.lookup = look_up(self.replication.reactor, self.host, self.port, self.on_found)
+
+    def on_found(self, places: List[Place], error: str) -> None:
+        """The host's addresses are known: each is tried, until one takes the connection."""
+        if places:
+            self.places = places
+            self.connect_next()
+        else:
+            self.fail("Unable to connect to MASTER: %s" % error)
+
+    def connect_next(self) -> None:
+        family, kind, protocol, _, address = self.places.pop(0)
         sock = None
         try:
-            places = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, address = places[0]
             sock = socket.socket(family, kind, protocol)
             sock.setblocking(False)
             if self.config.bind_source_addr:
@@ -87,11 +103,12 @@ class MasterLink:
         except OSError as error:
             if sock is not None:
                 sock.close()
-            self.log.warning("Unable to connect to MASTER: %s" % (error.strerror or error))
+            if self.places:
+                self.connect_next()
+            else:
+                self.fail("Unable to connect to MASTER: %s" % (error.strerror or error))
             return
         self.socket = sock
-        self.state = CONNECTING
-        self.heard_s = monotonic()
         self.input = b""
         self.output = bytearray()
         self.replication.reactor.selector.register(sock, selectors.EVENT_WRITE, self.on_connected)
@@ -101,6 +118,12 @@ class MasterLink:
         if self.socket is None or self.state != CONNECTING:
             return  # ended by another event of this turn
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code and self.places:
+            self.replication.reactor.selector.unregister(self.socket)
+            self.socket.close()
+            self.socket = None
+            self.connect_next()
+            return
         if code:
             self.fail("Error condition on socket for SYNC: %s" % os.strerror(code))
             return
@@ -465,6 +488,10 @@ class MasterLink:
             if self.state == CONNECTED or not self.was_up:
                 self.down_since_s = monotonic()
             self.state = CONNECT
+        if self.lookup is not None:
+            self.lookup.cancel()
+            self.lookup = None
+        self.places = []
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

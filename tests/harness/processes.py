@@ -73,7 +73,7 @@ class Server:
         self.owns_directory = directory is None
         self.directory = Path(directory or tempfile.mkdtemp(prefix="rediselect-"))
         self.log_path = self.directory / "stdout.log"
-        self.env = dict(os.environ, PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", **(env or {}))
+        self.env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
         self.port = 0
         self.process: subprocess.Popen | None = None
         try:

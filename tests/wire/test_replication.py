@@ -9,6 +9,7 @@ import time
 import pytest
 
 from storage.aof.records import encode_record
+from tests.harness.processes import ROOT
 from tests.harness.wire import Wire, encode, plain
 
 PATIENCE_S = 10.0
@@ -589,6 +590,35 @@ def test_loading_a_large_snapshot_answers_others_meanwhile(start_server, start_r
             slowest = max(slowest, time.monotonic() - began)
         assert client.ask("DBSIZE") == 200000
     assert slowest < 0.5
+
+
+def test_a_master_known_by_name_is_found_while_others_are_served(start_server, bare_master, tmp_path):
+    """A name server that is silent stalls nobody, here played by a resolver that takes its time."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket, time\n"
+        "known = socket.getaddrinfo\n"
+        "def slow(host, port, family=0, type=0, proto=0, flags=0):\n"
+        "    if host == b'master.example':\n"
+        "        if flags: raise socket.gaierror(-2, 'Name or service not known')\n"
+        "        time.sleep(0.7)\n"
+        "        return known('127.0.0.1', port, family, type)\n"
+        "    return known(host, port, family, type, proto, flags)\n"
+        "socket.getaddrinfo = slow\n"
+    )
+    server = start_server("--save", "", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    with server.wire() as client:
+        client.command("REPLICAOF", "master.example", bare_master.port)
+        slowest = 0.0
+        began = time.monotonic()
+        while time.monotonic() - began < 0.5:
+            asked = time.monotonic()
+            assert plain(client.command("ROLE"))[3] in (b"connect", b"connecting")
+            slowest = max(slowest, time.monotonic() - asked)
+        assert slowest < 0.4
+        introduce(bare_master)
+        until(lambda: info(client)["master_link_status"] == "up")
+        client.command("REPLICAOF", "no such host", "1")
+        server.wait_for_log("Unable to connect to MASTER: ")
 
 
 def test_threads_are_not_needed_for_any_of_this(replica, bare_master):
