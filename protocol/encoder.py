@@ -89,6 +89,20 @@ def encode_bulk_run(values: Sequence[bytes]) -> bytes:
     return CRLF.join(parts)
 
 
+def encode_run(replies: Sequence[Any], table: Table) -> bytes:
+    """The replies to a run of commands, one after the other: at once where they are of one type."""
+    kinds = set(map(type, replies))
+    if len(kinds) == 1:
+        kind = kinds.pop()
+        if kind is bytes:
+            return encode_bulk_run(replies)
+        if kind is Constant:
+            first = replies[0]
+            if replies.count(first) == len(replies):
+                return table[Constant](first) * len(replies)
+    return b"".join([table[reply.__class__](reply) for reply in replies])
+
+
 def encode_entries(entries: Sequence[Any]) -> bytes:
     """Stream entries, all in one join where they are equally wide.
 

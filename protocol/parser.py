@@ -22,9 +22,10 @@ from storage.numeric import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Sequence
+    from typing import Iterator, List, Sequence, Union
 
     Vector = Sequence[bytes]
+    Vectors = Union[List[Vector], "Run"]
 
 CRLF = b"\r\n"
 MAX_INLINE_BYTES = 64 * 1024  # as in Redis; a longer line is a confused or hostile client
@@ -39,6 +40,25 @@ REWIND_BYTES = 1024  # an incomplete command shorter than this is parsed again f
 WHOLE_BULK_BYTES = 32 * 1024  # a bulk string from here on is collected in a buffer of its own
 
 ARGUMENT_COUNT = {b"*%d" % count: count for count in range(1, MAX_FAST_ARGUMENTS)}
+
+
+class Run:
+    """Several vectors of one width, still in columns: column 0 holds their names, column 1 their first arguments.
+
+    Iterating yields the vectors. A pipeline is most often one command many times, and who can use a whole column at
+    once need not take it apart.
+    """
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: List[List[bytes]]) -> None:
+        self.columns = columns
+
+    def __iter__(self) -> Iterator[Vector]:
+        return zip(*self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
 
 
 class RequestParser:
@@ -104,8 +124,11 @@ class RequestParser:
             held += len(self._bulk)
         return held
 
-    def take(self) -> List[Vector]:
-        """Some of the complete vectors in order, at most about 64 KiB of them; empty when none is complete."""
+    def take(self) -> Vectors:
+        """Some of the complete vectors in order, at most about 64 KiB of them; empty when none is complete.
+
+        A list, or a `Run` if all are of one width.
+        """
         if self.error is not None:
             return []
         if self._rest is None and not self.anonymous:
@@ -282,7 +305,7 @@ class RequestParser:
         return position, words
 
 
-def split_run(data: bytes) -> tuple[List[Vector], int]:
+def split_run(data: bytes) -> tuple[Vectors, int]:
     """The whole vectors that `data` starts with, and the bytes they take, as far as they are plainly legal.
 
     Stops without harm before whatever it does not recognise: another form of header, an inline command, a value with
@@ -316,6 +339,8 @@ def split_run(data: bytes) -> tuple[List[Vector], int]:
             if run >= MIN_RUN:
                 columns = _columns(pieces, start, stride, run)
                 if columns is not None:
+                    if run * stride == total:
+                        return Run(columns), len(data) - len(tail)
                     vectors += zip(*columns)
                     start += run * stride
                     continue

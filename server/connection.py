@@ -10,7 +10,7 @@ import socket
 from errno import EAGAIN, EWOULDBLOCK
 
 from protocol.encoder import error_line
-from protocol.parser import RequestParser
+from protocol.parser import RequestParser, Run
 from server.session import BLOCKED, CLOSING, DOOMED, PAUSED
 
 TYPE_CHECKING = False
@@ -108,7 +108,12 @@ class Connection:
             if not vectors:
                 self.end_of_vectors()
                 return True
-            session.pending = iter(vectors)
+            if vectors.__class__ is not Run or not self.dispatch.run_together(session, vectors.columns):
+                session.pending = iter(vectors)
+            elif self.parser.has_input or self.ended:
+                return self.is_drained()
+            else:
+                return True
         if not self.dispatch.run(session):
             return bool(session.halted)
         if self.parser.has_input or self.ended:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from server.keyspecs import KeyFinder, KeyPositions
 
     Handler = Callable[[Any, Sequence[bytes]], Any]
+    Together = Callable[[Any, Sequence[Sequence[bytes]]], Optional[Sequence[Any]]]
     AnyHandler = TypeVar("AnyHandler", bound=Callable[..., Any])
 
 # Command flags, in the order in which COMMAND names them.
@@ -183,6 +184,7 @@ class CommandSpec:
         "is_system",
         "trips",
         "id",
+        "together",
     )
 
     def __init__(
@@ -203,8 +205,10 @@ class CommandSpec:
         acl: Sequence[str],
         deprecated: Optional[tuple[str, str]],
         is_system: bool,
+        together: Optional[Together],
     ) -> None:
         self.name = name
+        self.together = together
         self.handler = handler
         self.arity = arity
         self.keys = keys
@@ -326,12 +330,18 @@ class Group:
         deprecated: Optional[tuple[str, str]] = None,
         is_system: bool = False,
         summary: str = "",
+        together: Optional[Together] = None,
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare the decorated handler as a command; "OBJECT|ENCODING" declares a subcommand of OBJECT.
 
         `syntax` is in the notation of server.syntax; `deprecated` is (version, what to use); the summary is
         the first line of the handler's docstring unless given. The handler itself is returned unchanged, so
         one handler may carry several declarations.
+
+        `together` runs a whole pipeline of this one command in one call: it gets the vectors' columns, and returns
+        their replies, or None where they have to run one by one (another width, something to refuse, a key that
+        lapses). It is called only while nobody listens to changes, and raises nothing. Worth its second grammar for
+        the very commonest commands.
         """
 
         def declare(handler: AnyHandler) -> AnyHandler:
@@ -351,6 +361,7 @@ class Group:
                 acl,
                 deprecated,
                 is_system,
+                together,
             )
             return handler
 
@@ -410,6 +421,7 @@ class Group:
         acl: Sequence[str],
         deprecated: Optional[tuple[str, str]],
         is_system: bool,
+        together: Optional[Together] = None,
     ) -> None:
         self.specs.append(
             CommandSpec(
@@ -429,6 +441,7 @@ class Group:
                 acl,
                 deprecated,
                 is_system,
+                together,
             )
         )
 

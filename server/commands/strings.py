@@ -38,10 +38,40 @@ if TYPE_CHECKING:
 strings = Group("string")
 
 SET_DONE = events.SET
+# What GETs of a run may return in all without being copied at a time that the output's limits do not see.
+MAX_TOGETHER_BYTES = 64 * 1024
+ONLY_STRINGS = {bytes}
+STRINGS_AND_NULLS = {bytes, type(None)}
 NOT_STRINGS = b"ERR The specified keys must contain string values"
 
 
 # Reading -------------------------------------------------------------------------------------------------------
+
+
+def get_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
+    """`get` for a run of them: the strings at all keys, null where there is none."""
+    if len(columns) != 2:
+        return None
+    db, keys = ctx.db, columns[1]
+    if db.lapses and not db.lapses.keys().isdisjoint(keys):
+        return None
+    values = list(map(db.data.get, keys))
+    kinds = set(map(type, values))
+    found: Any = values
+    if kinds != ONLY_STRINGS:
+        if not kinds <= STRINGS_AND_NULLS:
+            return None
+        keys = [key for key, value in zip(keys, values) if value is not None]
+        found = filter(None, values)
+    if sum(map(len, found)) > MAX_TOGETHER_BYTES:
+        return None
+    db.space.hits += len(keys)
+    db.space.misses += len(values) - len(keys)
+    stamp = db.clock.access_stamp
+    access = db.access
+    for key in keys:
+        access[key] = stamp
+    return values
 
 
 @strings.command(
@@ -52,6 +82,7 @@ NOT_STRINGS = b"ERR The specified keys must contain string values"
     since="1.0.0",
     complexity="O(1)",
     syntax="key",
+    together=get_together,
 )
 def get(ctx: Session, argv: Argv) -> Any:
     """Return the string at a key."""
@@ -201,6 +232,21 @@ def longest_common_subsequence(ctx: Session, argv: Argv) -> Any:
 # Writing -------------------------------------------------------------------------------------------------------
 
 
+def set_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
+    """`set_` for a run of them without options."""
+    db = ctx.db
+    if len(columns) != 3 or db.lapses or db.field_deadlines.live or db.index is not None:
+        return None
+    _, keys, values = columns
+    db.data.update(zip(keys, values))
+    stamp = db.clock.access_stamp
+    access = db.access
+    for key in keys:
+        access[key] = stamp
+    db.changed(keys[-1], SET_DONE, len(keys))  # nobody listens, so it only counts
+    return [OK] * len(keys)
+
+
 @strings.command(
     "SET",
     arity=-3,
@@ -219,6 +265,7 @@ def longest_common_subsequence(ctx: Session, argv: Argv) -> Any:
         "key value [NX | XX]@2.6.12 [GET@6.2.0] expiration=[EX seconds@2.6.12 | PX milliseconds@2.6.12 | "
         "EXAT unix-time-seconds@6.2.0 | PXAT unix-time-milliseconds@6.2.0 | KEEPTTL@6.0.0]"
     ),
+    together=set_together,
 )
 def set_(ctx: Session, argv: Argv) -> Any:
     """Set a key to a string, whatever it held; may depend on whether it exists, and may let it expire."""

@@ -67,7 +67,7 @@ class Commands:
             vectors, used = split_run(chunk)
             if used:
                 del buffer[:used]
-                return vectors, chunk[:used]
+                return list(vectors), chunk[:used]
         vector = self._step()
         if vector is None:
             return [], b""

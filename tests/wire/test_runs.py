@@ -1,0 +1,151 @@
+"""Pipelines of one command, which the server may run as a whole: nobody may notice but by the time it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.wire import encode
+
+NULL = b"$-1\r\n"
+OK = b"+OK\r\n"
+
+
+def fields_of(wire, section):
+    text = wire.ask("INFO", section).decode()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def packet(commands):
+    return b"".join([encode(*command) for command in commands])
+
+
+def in_one_packet(wire, *commands):
+    """Return the raw replies to commands that are sent at once."""
+    wire.send(packet(commands))
+    return wire.read_many_raw(len(commands))
+
+
+@pytest.fixture
+def run(wire):
+    """`in_one_packet`, after one command of the same name, so that its spelling is known."""
+
+    def send(*commands):
+        wire.ask(*commands[0])
+        return in_one_packet(wire, *commands)
+
+    return send
+
+
+def test_a_run_of_sets_and_of_gets_leaves_and_finds_every_value_in_order(run, wire):
+    assert run(*[("SET", f"k{n}", "v" * n) for n in range(40)]) == [OK] * 40
+    values = [b"$%d\r\n%b\r\n" % (n, b"v" * n) for n in range(40)]
+    assert run(*[("GET", f"k{n}") for n in range(40)]) == values
+    assert wire.ask("DBSIZE") == 40
+
+
+def test_the_last_of_several_sets_of_one_key_holds(run, wire):
+    run(*[("SET", "k", f"{n}") for n in range(10)])
+    assert wire.ask("GET", "k") == b"9"
+
+
+def test_a_run_of_gets_has_nulls_of_the_protocol_version_where_keys_are_missing(run, wire):
+    wire.ask("SET", "k", "v")
+    gets = [("GET", "k"), ("GET", "none"), ("GET", "k"), ("GET", "none")]
+    assert run(*gets) == [b"$1\r\nv\r\n", NULL] * 2
+    wire.ask("HELLO", 3)
+    assert run(*gets) == [b"$1\r\nv\r\n", b"_\r\n"] * 2
+
+
+def test_a_key_of_another_type_in_a_run_of_gets_is_refused_alone(run, wire):
+    wire.ask("SET", "k", "v")
+    wire.ask("RPUSH", "list", "a")
+    replies = run(("GET", "k"), ("GET", "list"), ("GET", "k"), ("GET", "k"))
+    assert replies[1].startswith(b"-WRONGTYPE")
+    assert [replies[0], *replies[2:]] == [b"$1\r\nv\r\n"] * 3
+
+
+def test_an_edited_string_in_a_run_of_gets_is_read_whole(run, wire):
+    wire.ask("SET", "k", "abc")
+    wire.ask("SETRANGE", "k", 1, "x")
+    assert run(*[("GET", "k")] * 3) == [b"$3\r\naxc\r\n"] * 3
+
+
+def test_a_run_of_sets_takes_deadlines_away(run, wire):
+    wire.ask("SET", "k", "v", "EX", 100)
+    run(*[("SET", "k", "w")] * 4)
+    assert wire.ask("TTL", "k") == -1
+
+
+def test_a_key_whose_time_has_come_is_missing_in_a_run_of_gets(run, wire):
+    wire.ask("SET", "other", "w")
+    wire.ask("GET", "other")
+    in_one_packet(wire, ("DEBUG", "SET-ACTIVE-EXPIRE", 0), ("SET", "gone", "v", "PX", 1), ("DEBUG", "SLEEP", "0.002"))
+    replies = in_one_packet(wire, ("GET", "gone"), ("GET", "other"), ("GET", "gone"))
+    wire.ask("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    assert replies == [NULL, b"$1\r\nw\r\n", NULL]
+
+
+def test_a_run_of_sets_is_found_by_a_scan_that_was_under_way(run, wire):
+    wire.ask("SET", "first", "v")
+    wire.ask("SCAN", 0)
+    run(*[("SET", f"k{n}", "v") for n in range(20)])
+    assert len(wire.ask("KEYS", "*")) == 21
+    assert sorted(wire.ask("SCAN", 0, "COUNT", 1000)[1]) == sorted(wire.ask("KEYS", "*"))
+
+
+def test_runs_are_counted_call_by_call_and_hit_by_hit(run, wire):
+    wire.ask("CONFIG", "RESETSTAT")
+    run(*[("SET", f"k{n}", "v") for n in range(9)])
+    run(*[("GET", f"k{n}") for n in range(12)])
+    assert fields_of(wire, "commandstats")["cmdstat_set"].startswith("calls=10,")
+    assert fields_of(wire, "commandstats")["cmdstat_get"].startswith("calls=13,")
+    stats = fields_of(wire, "stats")
+    assert (stats["keyspace_hits"], stats["keyspace_misses"]) == ("10", "3")
+
+
+def test_a_run_with_wrong_numbers_of_arguments_is_refused_each_time(run, wire):
+    refusal = b"-ERR wrong number of arguments for 'get' command\r\n"
+    wire.ask("GET", "k")
+    assert in_one_packet(wire, *[("GET", "a", "b")] * 4) == [refusal] * 4
+    assert run(*[("SET", "k", "v", "NX")] * 3) == [NULL] * 3
+
+
+def test_a_run_of_other_spellings_is_one_command(wire):
+    wire.ask("SET", "k", "v")
+    assert in_one_packet(wire, ("get", "k"), ("GET", "k"), ("Get", "k"), ("get", "k")) == [b"$1\r\nv\r\n"] * 4
+
+
+def test_slow_log_of_everything_has_every_command_of_a_run(run, wire):
+    wire.ask("CONFIG", "SET", "slowlog-log-slower-than", 0)
+    wire.ask("SLOWLOG", "RESET")
+    run(*[("GET", f"k{n}") for n in range(5)])
+    entries = wire.ask("SLOWLOG", "GET", -1)
+    wire.ask("CONFIG", "SET", "slowlog-log-slower-than", 10_000)
+    assert sum(entry[3][0] == b"GET" for entry in entries) == 6
+
+
+def test_a_run_is_silent_where_replies_are_off_and_queued_in_a_transaction(wire):
+    wire.ask("SET", "k", "v")
+    wire.send(packet([("CLIENT", "REPLY", "OFF")]))
+    wire.send(packet([("SET", "k", f"{n}") for n in range(5)]))
+    wire.send(packet([("CLIENT", "REPLY", "ON")]))
+    assert wire.read_raw() == OK
+    wire.expect_silence()
+    wire.ask("MULTI")
+    assert in_one_packet(wire, *[("GET", "k")] * 3) == [b"+QUEUED\r\n"] * 3
+    assert wire.ask("EXEC") == [b"4"] * 3
+
+
+def test_a_watcher_is_told_of_a_key_that_a_run_sets(run, server):
+    with server.wire() as watcher:
+        watcher.ask("WATCH", "k")
+        run(*[("SET", "k", f"{n}") for n in range(5)])
+        watcher.ask("MULTI")
+        watcher.ask("PING")
+        assert watcher.ask("EXEC") is None
+
+
+def test_many_gets_of_a_large_value_in_one_packet_come_back_whole(run, wire):
+    value = b"x" * 100_000
+    wire.ask("SET", "k", value)
+    assert run(*[("GET", "k")] * 50) == [b"$100000\r\n%b\r\n" % value] * 50
