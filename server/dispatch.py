@@ -491,9 +491,13 @@ class Dispatcher:
         self.refresh_recording()
 
     def listen(self, listener: Any, first: bool = False) -> None:
-        """Have `listener.note(db, key, event, session)` called for each change from the next unit on."""
+        """Have `listener.note(db, key, event, session)` called for each change from the next unit on, inside a
+        transaction from its next command on.
+        """
         if listener not in self.listeners:
             self.listeners.insert(0 if first else len(self.listeners), listener)
+            if self.depth:
+                self.refresh_recording()
 
     def unlisten(self, listener: Any) -> None:
         if listener in self.listeners:

@@ -1,6 +1,7 @@
 """Keyspace notifications: changes published on `__keyspace@N__:key` and `__keyevent@N__:event`.
 
-Listens to the seam only while `notify-keyspace-events` asks for something, so that it costs nothing when off.
+Listens to the seam only while `notify-keyspace-events` asks for something and somebody is subscribed to anything, so
+that it costs nothing when off or unheard.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ class Notifications:
         self.pubsub = pubsub
         self.mask = 0
         self.follow(services.config)
+        pubsub.on_audience.append(lambda: self.follow(services.config))
 
     def follow(self, config: Any) -> None:
-        """Obey `notify-keyspace-events`, now and after CONFIG SET."""
+        """Obey `notify-keyspace-events`: now, after CONFIG SET, when the first subscriber comes or the last goes."""
         self.mask = config.notify_keyspace_events
-        heard = self.mask & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT)
+        heard = self.mask & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT) if self.pubsub.has_audience else 0
         keyspace = self.services.keyspace
         keyspace.hears_misses = bool(heard and self.mask & NOTIFY_MISS)
         keyspace.hears_new = bool(heard and self.mask & NOTIFY_NEW)

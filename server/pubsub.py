@@ -58,12 +58,19 @@ class PubSub:
         self.patterns = Kind("patterns", b"psubscribe", b"punsubscribe")
         self.shard_channels = Kind("shard_channels", b"ssubscribe", b"sunsubscribe")
         self.matchers: Dict[bytes, Callable[[bytes], bool]] = {}
+        self.on_audience: List[Callable[[], None]] = []  # called when `has_audience` has changed
+
+    @property
+    def has_audience(self) -> bool:
+        """Whether a message could be heard by anybody."""
+        return bool(self.channels.subscribers or self.matchers)
 
     # Subscribing -----------------------------------------------------------------------------------------------
 
     def subscribe(self, session: Session, kind: Kind, names: Sequence[bytes]) -> List[Push]:
         """Subscribe; the confirmations of each name."""
         confirmations = []
+        had_audience = self.has_audience
         if session.subscriptions is None:
             session.subscriptions = Subscriptions()
         own = kind.names_of(session)
@@ -75,11 +82,13 @@ class PubSub:
                     self.matchers[name] = compile_glob(name)
             confirmations.append(Push([kind.subscribed, name, self.count(session, kind)]))
         self.settle_standing(session)
+        self.tell_of_audience(had_audience)
         return confirmations
 
     def unsubscribe(self, session: Session, kind: Kind, names: Sequence[bytes]) -> List[Push]:
         """Unsubscribe from `names`, from everything of this kind if there are none; the confirmations of each."""
         confirmations = []
+        had_audience = self.has_audience
         if not names:
             names = list(kind.names_of(session)) if session.subscriptions is not None else []
             if not names:
@@ -88,7 +97,13 @@ class PubSub:
             self._drop(session, kind, name)
             confirmations.append(Push([kind.unsubscribed, name, self.count(session, kind)]))
         self.settle_standing(session)
+        self.tell_of_audience(had_audience)
         return confirmations
+
+    def tell_of_audience(self, before: bool) -> None:
+        if self.has_audience is not before:
+            for call in self.on_audience:
+                call()
 
     def _drop(self, session: Session, kind: Kind, name: bytes) -> None:
         if session.subscriptions is None or name not in kind.names_of(session):

@@ -53,3 +53,24 @@ def test_a_setting_that_names_no_place_announces_nothing(listener, wire):
     wire.command("CONFIG", "SET", "notify-keyspace-events", "A")
     wire.command("SET", "k", "v")
     listener.expect_silence()
+
+
+def test_who_subscribes_inside_a_transaction_hears_of_its_later_commands(server):
+    with server.wire(protocol=3) as wire:
+        wire.ask("CONFIG", "SET", "notify-keyspace-events", "KEA")
+        for command in (["MULTI"], ["SUBSCRIBE", "__keyevent@0__:set"], ["SET", "k", "v"]):
+            wire.ask(*command)
+        wire.command("EXEC")
+        message = wire.read_raw()
+        wire.ask("CONFIG", "SET", "notify-keyspace-events", "")
+    assert message == b">3\r\n$7\r\nmessage\r\n$18\r\n__keyevent@0__:set\r\n$1\r\nk\r\n"
+
+
+def test_notifications_that_nobody_can_hear_are_heard_by_the_first_subscriber_at_once(server):
+    with server.wire() as wire, server.wire() as late:
+        wire.ask("CONFIG", "SET", "notify-keyspace-events", "KEA")
+        wire.ask("SET", "k", "v")
+        late.ask("SUBSCRIBE", "__keyevent@0__:set")
+        wire.ask("SET", "k", "w")
+        assert late.read_raw().endswith(b"$18\r\n__keyevent@0__:set\r\n$1\r\nk\r\n")
+        wire.ask("CONFIG", "SET", "notify-keyspace-events", "")
