@@ -39,6 +39,7 @@ ARGUMENT_BYTES = 120  # a key of its own: the object, its entries in three table
 SLACK_SHARE = 1000
 MIN_SLACK_BYTES = 16 * 1024
 MAX_BATCH = 64  # keys given up between two measurements
+LEAST_CLIENTS_LIMIT = 128 * 1024  # as in Redis: with less, whoever asks to have it raised would be evicted
 CLIENTS_EVERY_S = 0.02  # clients are weighed this often while `maxmemory-clients` is set and something is said
 KEPT, UNDER_WAY, EXHAUSTED = 0, 1, 2
 
@@ -95,7 +96,8 @@ class MemoryPolicy:
         else:
             use_times(self.keyspace)
         clients = config.maxmemory_clients
-        self.clients_limit = clients if clients >= 0 else self.limit * -clients // 100
+        clients_limit = clients if clients >= 0 else self.limit * -clients // 100
+        self.clients_limit = max(clients_limit, LEAST_CLIENTS_LIMIT) if clients_limit else 0
         dispatch = self.services.dispatch
         if self.limit:
             dispatch.mode |= admission.MEMORY_LIMITED
@@ -252,6 +254,8 @@ class MemoryPolicy:
 
         services = self.services
         self.weighing = None
+        if not self.clients_limit:
+            return  # lifted since the timer was set
         self.weighed_at = services.stats.net_in + services.stats.net_out
         weights = [(memory_of(session), session) for session in services.clients if session.kind in EVICTABLE]
         total = sum([weight for weight, _ in weights])

@@ -165,6 +165,19 @@ def test_the_client_that_holds_most_is_closed_and_protected_ones_are_not(start_s
         assert spared.command("EXEC")[0] == b"*"
 
 
+def test_a_limit_for_clients_that_was_lifted_or_is_tiny_closes_nobody(start_server):
+    server = start_server("--enable-debug-command", "yes")
+    with server.wire() as wire:
+        wire.command("CONFIG", "SET", "maxmemory-clients", "3mb")
+        wire.command("CONFIG", "SET", "maxmemory-clients", "0")
+        wire.command("DEBUG", "SLEEP", "0.03")  # clients are weighed after 20 ms
+        assert wire.ask("PING") == b"PONG"
+        wire.command("CONFIG", "SET", "maxmemory-clients", "1")  # 128 KiB, then
+        wire.command("DEBUG", "SLEEP", "0.03")
+        assert wire.ask("PING") == wire.ask("PING") == b"PONG"
+        assert field(wire, "stats", "evicted_clients") == 0
+
+
 def test_what_was_given_up_is_deleted_in_the_log_too(start_server):
     server = start_server("--appendonly", "yes", "--appendfsync", "no")
     with server.wire() as wire:
