@@ -191,7 +191,7 @@ def info_of(spec: CommandSpec) -> list[Any]:
         statuses(b"@" + name for name in spec.category_names()),
         SetReply([tip.encode() for tip in spec.tips]),
         SetReply([key_spec_of(key) for key in spec.keys]),
-        [info_of(subcommand) for subcommand in subcommands.values()] if subcommands else [],
+        [info_of(subcommand) for subcommand in subcommands.values()] if subcommands else SetReply([]),
     ]
 
 

@@ -277,13 +277,15 @@ def test_names_nobody_knows_are_null_in_info_and_left_out_of_docs(resp, real_ser
         assert own(introspection.command_docs, "command", *words, table=table) == real.command("COMMAND", *words)
 
 
-def test_info_in_resp2_has_the_shape_of_a_real_server(real_server):
-    with real_server.wire(protocol=2) as real:
+@pytest.mark.parametrize("resp", [2, 3])
+def test_info_has_the_shape_of_a_real_server(resp, real_server):
+    """In RESP3 even the subcommands of a command without any are an empty set, not an empty array."""
+    with real_server.wire(protocol=resp) as real:
         theirs = real.command("COMMAND", "INFO", "get")
-    mine = own(introspection.command_info, "command", "info", "get", table=RESP2)
+    mine = own(introspection.command_info, "command", "info", "get", table=RESP2 if resp == 2 else RESP3)
 
     def shape(tree):
         kind, content = tree
-        return (kind, [shape(item) for item in content]) if kind == b"*" else kind
+        return (kind, [shape(item) for item in content]) if kind in (b"*", b"~") else kind
 
     assert shape(mine) == shape(theirs)
