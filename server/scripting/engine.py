@@ -15,6 +15,7 @@ from time import monotonic
 from protocol.reply import Constant, ErrorReply
 from server import admission as when
 from server import registry as declared
+from server.scripting.drawing import Drawing
 from server.scripting.interpreter import Interpreter
 from server.scripting.values import IN_RESP2, IN_RESP3
 from server.session import BLOCKED, Session
@@ -97,6 +98,7 @@ class Engine:
         self.session.denies_blocking = True
         self.interpreters: Dict[bool, Interpreter] = {}
         self.current: Optional[Run] = None
+        self.drawing = Drawing()
         self.pending: Optional[bytes] = None
         self.replicates = REPL_ALL
         self.register: Callable[..., None] = lambda *arguments: None  # set by functions while a library is loaded
@@ -214,6 +216,8 @@ class Engine:
             b"check": self.guarded(self.check),
             b"script_resp": lambda: self.session.resp,
             b"double_text": self.guarded(format_float),
+            b"draw": self.drawing.draw,
+            b"seed": self.guarded(self.drawing.seed),
             b"float_bytes": self.guarded(float_bytes),
             b"bytes_float": self.guarded(bytes_float),
             b"parse_number": self.guarded(parse_number),

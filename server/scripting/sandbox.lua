@@ -32,19 +32,20 @@ local function refuse_write() error(READ_ONLY, 2) end
 local function protect(real)
   local proxy = {}
   protected[proxy] = real
-  setmetatable(proxy, {__index = real, __newindex = refuse_write, __metatable = false})
-  return proxy
+  local meta = {__index = real, __newindex = refuse_write, __metatable = false}
+  return setmetatable(proxy, meta), meta
 end
 
-setmetatable(globals, {__index = function(_, name)
+local nothing_else = {__index = function(_, name)
   if name == 'debug' then
     -- The host looks for a traceback function with every call; only a script is told off.
     local caller = getinfo(2, 'S')
     if not caller or caller.what == 'C' then return nil end
   end
   error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-end})
-local environment = protect(globals)
+end}
+setmetatable(globals, nothing_else)
+local environment, visible = protect(globals)
 
 -- From here on every function that is made has the scripts' environment: getfenv shows them nothing else.
 setfenv(1, environment)
@@ -78,12 +79,31 @@ local function whereabouts()
   return found
 end
 
+-- A script that ends in `return cjson.decode(x)` has left the stack before our function runs, where a C function would
+-- still be called from its last line.
+local running
+
+local function end_of_running()
+  local found = running and getinfo(running, 'SL')
+  if not found or found.source == SELF then return nil end
+  local last, before = 0, 0  -- the line of `end`, and that of the last statement
+  for line in next, found.activelines do
+    if line > last then last, before = line, last elseif line > before then before = line end
+  end
+  found.currentline = found.what == 'Lua' and before > 0 and before or last
+  return found
+end
+
 local function handler(e)
   if killed then e = killed else e = convert(e) end
-  local where = whereabouts()
+  local where, is_left = whereabouts(), false
+  if not where then
+    where = end_of_running()
+    is_left = where ~= nil
+  end
   if type(e) ~= 'table' then
     local text = tostring(e)
-    if find(text, OWN_POSITION) then
+    if is_left or find(text, OWN_POSITION) then
       local position = where and where.short_src .. ':' .. where.currentline .. ': ' or ''
       text = position .. without_own_position(text)
     end
@@ -140,7 +160,7 @@ local no_metatable = protect({})
 local function getmetatable_of(value)
   if value == environment and type(value) == 'table' then return no_metatable end
   if protected[value] then return nil end
-  return getmetatable(value)
+  return getmetatable(value) or nil  -- that of cjson.null is nobody's business
 end
 
 local function setfenv_of(f, env)
@@ -256,17 +276,9 @@ local function wrap_of(f)
   return function(...) return settle_wrap(resume_of(co, ...)) end
 end
 
--- Random numbers: the 48 bit congruential generator of POSIX, seeded alike for each run ------------------------------
+-- Random numbers: the host draws them, since scripts and functions share one sequence ---------------------------------
 
-local x0, x1, x2 = 0x330E, 0, 0
-
-local function draw()
-  local low = 0xE66D * x0 + 0xB
-  local middle = floor(low / 65536) + 0xE66D * x1 + 0xDEEC * x0
-  local high = floor(middle / 65536) + 0xE66D * x2 + 0xDEEC * x1 + 0x5 * x0
-  x0, x1, x2 = low % 65536, middle % 65536, high % 65536
-  return x2 * 32768 + floor(x1 / 2)
-end
+local draw = host.draw
 
 local function expect_number(value, place, name)
   local number = tonumber(value)
@@ -294,8 +306,7 @@ local function random(...)
 end
 
 local function randomseed(seed)
-  seed = floor(expect_number(seed, 1, 'randomseed')) % 4294967296
-  x0, x1, x2 = 0x330E, seed % 65536, floor(seed / 65536)
+  host.seed(floor(expect_number(seed, 1, 'randomseed')) % 4294967296)
 end
 
 -- The tables of names -------------------------------------------------------------------------------------------
@@ -319,7 +330,10 @@ for _, name in ipairs({'insert', 'remove', 'sort', 'setn'}) do
   end
 end
 
-local null = newproxy(false)
+local null = newproxy(true)
+local about_null = getmetatable(null)
+about_null.__tostring = function() return 'userdata: (nil)' end  -- what a null pointer is called; some scripts compare it
+about_null.__metatable = false
 local parts = {error = error, pcall = pcall, type = type, null = null, tostring = tostring, tonumber = tonumber, select = select,
   rawget = rawget, next = next, pairs = pairs, setmetatable = setmetatable, string = string, math = math,
   concat = concat, unpack = unpack, float_bytes = host.float_bytes, bytes_float = host.bytes_float,
@@ -378,16 +392,16 @@ if is_eval then
   calls.breakpoint = function() return false end
   calls.debug = function() end
 end
-local redis = protect(calls)
-globals.redis = redis
+globals.redis = protect(calls)
 
--- What FUNCTION LOAD shows: nothing that could touch data.
+-- All that there is while a library is loaded: its functions see the rest when they run.
 local loading
 if not is_eval then
-  loading = {log = host.log, error_reply = error_reply, status_reply = status_reply, sha1hex = host.sha1hex,
-    register_function = host.register_function}
-  for name, value in pairs(constants) do loading[name] = value end
-  loading = protect(loading)
+  local library_calls = {log = host.log, register_function = host.register_function}
+  for name, value in pairs(constants) do
+    if not find(name, '^REPL_') then library_calls[name] = value end
+  end
+  loading = setmetatable({redis = protect(setmetatable(library_calls, nothing_else))}, nothing_else)
 end
 
 -- Replies ---------------------------------------------------------------------------------------------------------
@@ -527,8 +541,7 @@ end
 
 local function run(resp, script, count, ...)
   in_resp3 = resp == 3
-  killed = nil
-  x0, x1, x2 = 0x330E, 0, 0
+  killed, running = nil, script
   globals.KEYS, globals.ARGV = split(count, ...)
   return finish(xpcall(script, handler))
 end
@@ -543,26 +556,23 @@ end
 -- As `run`, for more arguments than fit on the stack.
 local function run_many(resp, script, count, all)
   in_resp3 = resp == 3
-  killed = nil
-  x0, x1, x2 = 0x330E, 0, 0
+  killed, running = nil, script
   globals.KEYS, globals.ARGV = split_table(count, all)
   return finish(xpcall(script, handler))
 end
 
 local function run_function(resp, callback, count, all)
   in_resp3 = resp == 3
-  killed = nil
-  x0, x1, x2 = 0x330E, 0, 0
+  killed, running = nil, callback
   local keys, rest = split_table(count, all)
   return finish(xpcall(function() return callback(keys, rest) end, handler))
 end
 
 local function load_library(chunk)
-  killed = nil
-  x0, x1, x2 = 0x330E, 0, 0
-  globals.redis = loading
+  killed, running = nil, chunk
+  visible.__index = loading
   local ok, e = xpcall(chunk, handler)
-  globals.redis = redis
+  visible.__index = globals
   if ok then return true end
   local text = type(e) == 'table' and rawget(e, 'err') or e
   return false, type(text) == 'string' and text or 'ERR unknown error'

@@ -66,7 +66,11 @@ def test_a_call_that_may_not_be_is_refused(ask):
         (library("return 1"), "No functions registered"),
         (library("x = 1"), "Error registering functions: ERR user_function:2: Attempt to modify a readonly table"),
         (library("redis.call('ping')"),
-         "Error registering functions: ERR user_function:2: attempt to call field 'call' (a nil value)"),
+         "Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable "
+         "'call'"),
+        (library("local x = math.pi"),
+         "Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable "
+         "'math'"),
         (library("redis.register_function('a-b', function() end)"),
          "Error registering functions: ERR Library names can only contain letters, numbers, or underscores(_) and "
          "must be at least one character long"),

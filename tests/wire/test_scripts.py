@@ -145,9 +145,19 @@ def test_nothing_of_one_script_is_left_for_the_next(lua):
     assert lua("return {tostring(KEYS.x), tostring(ARGV.y), redis.call('ping').ok}") == [b"nil", b"nil", b"PONG"]
 
 
-def test_random_numbers_begin_alike_in_each_run(lua):
-    script = "return {tostring(math.random()), math.random(100), math.random(5, 9)}"
-    assert lua(script) == lua(script)
+def test_random_numbers_go_on_from_run_to_run_and_begin_again_when_seeded(lua):
+    script = "return {tostring(math.random()), math.random(1000), math.random(5, 9)}"
+    assert lua(script) != lua(script)
+    assert lua("math.randomseed(0) " + script) == [b"0.17082803611217", 750, 5]
+    assert lua("math.randomseed(0) " + script) == [b"0.17082803611217", 750, 5]
+
+
+def test_what_a_tail_call_of_a_library_raises_says_the_line_it_was_called_from(lua, wire):
+    lua("return 1")
+    script = "local x = 1\nreturn cjson.decode('{bad')"
+    reply = wire.command("EVAL", script, "0")
+    assert b"ERR user_script:2: Expected object key string but found invalid token at character 2 script: " in reply[1]
+    assert reply[1].endswith(b", on @user_script:2.")
 
 
 # Values ---------------------------------------------------------------------------------------------------------
