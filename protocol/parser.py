@@ -46,13 +46,14 @@ class Run:
     """Several vectors of one width, still in columns: column 0 holds their names, column 1 their first arguments.
 
     Iterating yields the vectors. A pipeline is most often one command many times, and who can use a whole column at
-    once need not take it apart.
+    once need not take it apart. `source` is the input they were made of, which has the one form that encoders write.
     """
 
-    __slots__ = ("columns",)
+    __slots__ = ("columns", "source")
 
-    def __init__(self, columns: List[List[bytes]]) -> None:
+    def __init__(self, columns: List[List[bytes]], source: bytes) -> None:
         self.columns = columns
+        self.source = source
 
     def __iter__(self) -> Iterator[Vector]:
         return zip(*self.columns)
@@ -340,7 +341,8 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
                 columns = _columns(pieces, start, stride, run)
                 if columns is not None:
                     if run * stride == total:
-                        return Run(columns), len(data) - len(tail)
+                        used = len(data) - len(tail)
+                        return Run(columns, data[:used]), used
                     vectors += zip(*columns)
                     start += run * stride
                     continue

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from server.children import Children
     from server.reactor import Reactor
     from server.services import Services
+    from storage.aof.records import Operation
 
 OFF, ON, WAITING = "off", "on", "waiting"  # waiting: turned on, the first rewrite is not finished
 POSTPONE_S = 2.0
@@ -49,7 +50,7 @@ class AppendLog:
         self.is_base_needed = False
         self.descriptor = -1
         self.encoder = LogEncoder(self.config.aof_timestamp_enabled)
-        self.runs: List[Tuple[int, List[Sequence[bytes]]]] = []  # vectors of this turn, those of one database in a row
+        self.runs: List[Tuple[int, List[Operation]]] = []  # of this turn, those on one database in a row
         self.buffer: List[bytes] = []
         self.buffered = 0
         self.fed = self.written = self.synced = 0
@@ -88,14 +89,14 @@ class AppendLog:
 
     def feed(self, number: int, argv: Sequence[bytes]) -> None:
         """Take an operation; it is encoded with all others of the turn."""
-        self.feed_of(number)(argv)
+        self.run_of(number).append(argv)
 
-    def feed_of(self, number: int) -> Callable[[Sequence[bytes]], None]:
+    def run_of(self, number: int) -> List[Operation]:
         """What takes the operations on one database until another is named or the turn ends."""
         runs = self.runs
         if not runs or runs[-1][0] != number:
             runs.append((number, []))
-        return runs[-1][1].append
+        return runs[-1][1]
 
     def step(self) -> None:
         """Before the replies of a turn are written."""
@@ -106,9 +107,9 @@ class AppendLog:
         """Turn the records into bytes."""
         runs, self.runs = self.runs, []
         now_ms = self.services.keyspace.clock.now_ms
-        for number, vectors in runs:
-            if vectors:
-                data = self.encoder.encode_all(number, vectors, now_ms)
+        for number, operations in runs:
+            if operations:
+                data = self.encoder.encode_all(number, operations, now_ms)
                 self.buffer.append(data)
                 self.buffered += len(data)
                 self.fed += len(data)

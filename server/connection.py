@@ -108,13 +108,14 @@ class Connection:
             if not vectors:
                 self.end_of_vectors()
                 return True
-            if vectors.__class__ is not Run or not self.dispatch.run_together(session, vectors.columns):
-                session.pending = iter(vectors)
-            elif self.parser.has_input or self.ended:
-                return self.is_drained()
+            if vectors.__class__ is Run:
+                is_done = self.dispatch.run_together(session, vectors) or self.dispatch.run_batch(session, vectors)
             else:
-                return True
-        if not self.dispatch.run(session):
+                session.pending = iter(vectors)
+                is_done = self.dispatch.run(session)
+        else:
+            is_done = self.dispatch.run(session)
+        if not is_done:
             return bool(session.halted)
         if self.parser.has_input or self.ended:
             return self.is_drained()

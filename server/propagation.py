@@ -87,14 +87,25 @@ class Propagation:
         self.moment = Moment()
         self.is_moment_used = False
 
-    def lone_feed(self, number: int) -> Any:
-        """What takes the vectors that change one database, if there is only one sink and it takes them so, else None.
+    def lone_run(self, number: int) -> List[Any] | None:
+        """The list that takes the operations on one database, if there is only one sink and it has such, else None.
 
         Good until anything else is propagated.
         """
-        if len(self.sinks) == 1 and not self.operations and hasattr(self.sinks[0], "feed_of"):
-            return self.sinks[0].feed_of(number)
+        if len(self.sinks) == 1 and not self.operations and hasattr(self.sinks[0], "run_of"):
+            return self.sinks[0].run_of(number)
         return None
+
+    def replace(self, number: int, vectors: List[Sequence[bytes]], source: bytes) -> None:
+        """Let the log have the bytes that a batch came as, if all of it goes to the log and nothing between.
+
+        The parser vouches for these bytes: they are in the log's own form, so 0.17 us each of encoding are spared, and
+        the vectors need not be kept until the end of the turn.
+        """
+        run = self.lone_run(number)
+        count = len(vectors)
+        if run is not None and run[-count:] == vectors:
+            run[-count:] = (source,)
 
     def flush(self) -> None:
         """Hand the unit's operations to every sink."""

@@ -243,7 +243,7 @@ def set_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
     access = db.access
     for key in keys:
         access[key] = stamp
-    db.changed(keys[-1], SET_DONE, len(keys))  # nobody listens, so it only counts
+    db.changed(keys[-1], SET_DONE, len(keys))  # the log takes the run as it is, nobody else listens
     return [OK] * len(keys)
 
 

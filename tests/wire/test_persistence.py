@@ -517,6 +517,34 @@ def test_a_log_that_has_grown_is_rewritten_by_itself(start_server):
         assert wire.ask("GET", "key") == b"x" * 100 + b"299"
 
 
+PIPELINES = [
+    [("SET", "a", "1"), ("SET", "b", "22"), ("SET", "c", "333"), ("SET", "d", "4444")],
+    [("SET", "a", "1"), ("set", "b", "2"), ("SET", "c", "3", "NX"), ("SET", "c", "4", "NX")],
+    [("INCR", "n"), ("INCR", "n"), ("INCR", "a"), ("INCR", "l"), ("DEL", "nothing"), ("LPUSH", "l", "1", "2")],
+    [("GETSET", "a", "5"), ("GETSET", "a", "6"), ("GETSET", "a", "7")],
+    [("SET", "e", "1"), ("SELECT", "1"), ("SET", "e", "2"), ("SELECT", "0")],
+    [("SADD", "s", "1"), ("SADD", "s", "1"), ("SPOP", "s"), ("SADD", "s", "2")],
+    [("SET", "a", "8"), ("MULTI",), ("SET", "a", "8"), ("SET", "b", "8"), ("EXEC",)],
+    [("SET", "a", "9")],
+]
+
+
+def test_the_log_of_a_pipeline_is_that_of_its_commands_one_by_one(start_server):
+    logs = []
+    for together in (True, False):
+        server = start_server(*LOG)
+        with server.wire() as wire:
+            for pipeline in PIPELINES:
+                if together:
+                    wire.pipeline([[word.encode() for word in command] for command in pipeline])
+                else:
+                    for command in pipeline:
+                        wire.command(*command)
+        logs.append((server.directory / "appendonlydir" / "appendonly.aof.1.incr.aof").read_bytes())
+    assert logs[0] == logs[1]
+    assert logs[0].count(b"SET\r\n") == 14  # with those that GETSET became, without that which NX refused
+
+
 def test_timestamps_stand_in_the_log_when_wanted(start_server):
     server = start_server(*LOG, "--aof-timestamp-enabled", "yes")
     with server.wire() as wire:
