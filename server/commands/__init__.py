@@ -13,6 +13,7 @@ MODULES = (
     "connection",
     "clients",
     "strings",
+    "counters",
     "lists",
     "list_blocking",
     "hashes",

@@ -1,4 +1,4 @@
-"""The string commands: values of bytes, and numbers written as bytes.
+"""The string commands: values of bytes. Those that count are in `counters`.
 
 Argument grammar, keyspace calls, replies. SET and GETEX take the grammar of deadlines from
 `server.deadline_arguments`, LCS its algorithm from `storage.lcs`.
@@ -13,19 +13,7 @@ from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE
 from server.number_arguments import integer
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
 from storage import events, lcs
-from storage.errors import (
-    DECREMENT_OVERFLOW,
-    NAN_OR_INFINITY,
-    NOT_A_FLOAT,
-    NOT_AN_INTEGER,
-    OFFSET_OUT_OF_RANGE,
-    OVERFLOW,
-    STRING_TOO_LONG,
-    SYNTAX_ERROR,
-    CommandError,
-    WrongType,
-)
-from storage.numeric import INT64_MAX, INT64_MIN, NotFinite, long_double_add, parse_int
+from storage.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, SYNTAX_ERROR, CommandError, WrongType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -547,111 +535,3 @@ def setrange(ctx: Session, argv: Argv) -> int:
     value[offset:end] = patch  # type: ignore[index]
     db.changed(key, events.SETRANGE, 1)
     return len(value)
-
-
-# Counting ------------------------------------------------------------------------------------------------------
-
-
-def add_integer(ctx: Session, key: bytes, amount: int) -> int:
-    """Add to the integer at a key, which starts at 0."""
-    db = ctx.db
-    old = db.find(key)
-    if old is None:
-        number = amount
-        db.put(key, b"%d" % number)
-    elif old.__class__ is not bytes and old.__class__ is not bytearray:
-        raise WrongType()
-    else:
-        try:
-            number = parse_int(old) + amount
-        except ValueError:
-            raise CommandError(NOT_AN_INTEGER) from None
-        if not INT64_MIN <= number <= INT64_MAX:
-            raise CommandError(OVERFLOW)
-        db.data[key] = b"%d" % number  # a string for a string: nothing else that the database knows changes
-    db.changed(key, events.INCRBY, 1)
-    return number
-
-
-@strings.command(
-    "INCR",
-    arity=2,
-    flags=WRITE | DENYOOM | FAST,
-    keys=one_key(RW | ACCESS | UPDATE),
-    since="1.0.0",
-    complexity="O(1)",
-    syntax="key",
-)
-def incr(ctx: Session, argv: Argv) -> int:
-    """Add one to the integer at a key."""
-    return add_integer(ctx, argv[1], 1)
-
-
-@strings.command(
-    "DECR",
-    arity=2,
-    flags=WRITE | DENYOOM | FAST,
-    keys=one_key(RW | ACCESS | UPDATE),
-    since="1.0.0",
-    complexity="O(1)",
-    syntax="key",
-)
-def decr(ctx: Session, argv: Argv) -> int:
-    """Subtract one from the integer at a key."""
-    return add_integer(ctx, argv[1], -1)
-
-
-@strings.command(
-    "INCRBY",
-    arity=3,
-    flags=WRITE | DENYOOM | FAST,
-    keys=one_key(RW | ACCESS | UPDATE),
-    since="1.0.0",
-    complexity="O(1)",
-    syntax="key increment",
-)
-def incrby(ctx: Session, argv: Argv) -> int:
-    """Add to the integer at a key."""
-    return add_integer(ctx, argv[1], integer(argv[2]))
-
-
-@strings.command(
-    "DECRBY",
-    arity=3,
-    flags=WRITE | DENYOOM | FAST,
-    keys=one_key(RW | ACCESS | UPDATE),
-    since="1.0.0",
-    complexity="O(1)",
-    syntax="key decrement",
-)
-def decrby(ctx: Session, argv: Argv) -> int:
-    """Subtract from the integer at a key."""
-    amount = integer(argv[2])
-    if amount == INT64_MIN:
-        raise CommandError(DECREMENT_OVERFLOW)
-    return add_integer(ctx, argv[1], -amount)
-
-
-@strings.command(
-    "INCRBYFLOAT",
-    arity=3,
-    flags=WRITE | DENYOOM | FAST,
-    keys=one_key(RW | ACCESS | UPDATE),
-    since="2.6.0",
-    complexity="O(1)",
-    syntax="key increment:double",
-)
-def incrbyfloat(ctx: Session, argv: Argv) -> bytes:
-    """Add to the floating-point number at a key."""
-    db, key = ctx.db, argv[1]
-    old = db.find_string(key)
-    try:
-        value = long_double_add(b"0" if old is None else bytes(old), argv[2])
-    except NotFinite:
-        raise CommandError(NAN_OR_INFINITY) from None
-    except ValueError:
-        raise CommandError(NOT_A_FLOAT) from None
-    db.rebind(key, value)
-    db.changed(key, events.INCRBYFLOAT, 1)
-    ctx.propagate_as(b"SET", key, value, b"KEEPTTL")
-    return value
