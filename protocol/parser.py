@@ -16,6 +16,8 @@ incremental parser, which alone decides what is legal. A declared length is neve
 
 from __future__ import annotations
 
+from itertools import chain
+
 from protocol.encoder import BULK, header_of
 from protocol.inline import UnbalancedQuotes, split_arguments
 from storage.numeric import parse_int
@@ -34,7 +36,8 @@ MAX_BULK_BYTES = 512 * 1024 * 1024  # default of proto-max-bulk-len
 MAX_ANONYMOUS_ARGUMENTS = 10  # before authentication, as in Redis
 MAX_ANONYMOUS_BULK_BYTES = 16 * 1024
 SPLIT_BYTES = 64 * 1024  # more pieces at a time leave the caches
-MIN_RUN = 3  # columns pay from three commands on
+MIN_RUN = 3  # columns pay from three commands on where they are all there is,
+LONG_RUN = 12  # and from here on among others
 MAX_FAST_ARGUMENTS = 1024
 REWIND_BYTES = 1024  # an incomplete command shorter than this is parsed again from its start
 WHOLE_BULK_BYTES = 32 * 1024  # a bulk string from here on is collected in a buffer of its own
@@ -322,7 +325,10 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
             return [arguments], len(data) - len(tail)
         return [], 0
     start = 0
+    look_again = 0
     vectors: List[Vector] = []
+    unproved: List[Vector] = []  # those whose lengths stand in `headers` and have not been compared with them
+    headers: List[bytes] = []
     while start < total:
         head = pieces[start]
         count = ARGUMENT_COUNT.get(head)
@@ -332,30 +338,65 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
         stop = start + stride
         if stop > total:
             break
-        if stop < total and pieces[stop] == head and total - start >= MIN_RUN * stride:
-            run = (total - start) // stride
-            heads = pieces[start : start + run * stride : stride]
-            if heads.count(head) != run:
-                run = next(i for i, other in enumerate(heads) if other != head)
-            if run >= MIN_RUN:
+        if stop < total and pieces[stop] == head and start >= look_again:
+            run = _run_length(pieces, start, stride)
+            look_again = start + LONG_RUN * stride
+            if run:
                 columns = _columns(pieces, start, stride, run)
-                if columns is not None:
-                    if run * stride == total:
-                        used = len(data) - len(tail)
-                        return Run(columns, data[:used]), used
-                    vectors += zip(*columns)
-                    start += run * stride
-                    continue
+                if columns is None:
+                    return _split_one_by_one(pieces)
+                if run * stride == total:
+                    used = len(data) - len(tail)
+                    return Run(columns, data[:used]), used
+                vectors += zip(*columns)
+                start += run * stride
+                continue
         arguments = pieces[start + 2 : stop : 2]
-        if list(map(header_of, map(len, arguments))) != pieces[start + 1 : stop : 2]:
-            break
         vectors.append(arguments)
+        unproved.append(arguments)
+        headers += pieces[start + 1 : stop : 2]
         start = stop
+    # One comparison for all of them: MULTI, SET, GET and EXEC, 2.6 -> 1.3 us.
+    if list(map(header_of, map(len, chain.from_iterable(unproved)))) != headers:
+        return _split_one_by_one(pieces)
     if start == total:
         used = len(data) - len(tail) if vectors else 0
     else:
         used = sum(map(len, pieces[:start])) + 2 * start
     return vectors, used
+
+
+def _split_one_by_one(pieces: List[bytes]) -> tuple[List[Vector], int]:
+    """`split_run` where some length differs: the vectors before the first such one."""
+    start = 0
+    total = len(pieces)
+    vectors: List[Vector] = []
+    while start < total:
+        stop = start + 2 * ARGUMENT_COUNT.get(pieces[start], total) + 1
+        arguments = pieces[start + 2 : stop : 2]
+        if stop > total or list(map(header_of, map(len, arguments))) != pieces[start + 1 : stop : 2]:
+            break
+        vectors.append(arguments)
+        start = stop
+    return vectors, sum(map(len, pieces[:start])) + 2 * start
+
+
+def _run_length(pieces: List[bytes], start: int, stride: int) -> int:
+    """How many commands of one shape follow one another from `start`; 0 where columns would not pay."""
+    head = pieces[start]
+    rest = (len(pieces) - start) // stride
+    if start == 0 and rest * stride == len(pieces) and pieces[::stride].count(head) == rest >= MIN_RUN:
+        return rest  # all of them
+    run = min(rest, LONG_RUN)
+    if run < LONG_RUN or pieces[start : start + run * stride : stride].count(head) != run:
+        return 0
+    while run < rest:
+        # Twice as far each time: looking ahead costs no more than what is gained, however the shapes change.
+        run = min(rest, 2 * run)
+        heads = pieces[start : start + run * stride : stride]
+        if heads.count(head) != run:
+            return next(place for place, other in enumerate(heads) if other != head)
+    return run
 
 
 def _columns(pieces: List[bytes], start: int, stride: int, run: int) -> List[List[bytes]] | None:

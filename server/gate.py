@@ -66,7 +66,10 @@ class Gate:
         trips = spec.trips
         if spec.name == b"exec" and session.transaction is not None:
             trips |= session.transaction.trips
-        return self.judge(session, spec, argv, trips & (self.dispatch.mode | session.mode))
+        mode = trips & (self.dispatch.mode | session.mode)
+        if mode == when.IN_MULTI and spec.name in RUNS_IN_MULTI:
+            return None
+        return self.judge(session, spec, argv, mode)
 
     def judge(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], mode: int) -> Any:
         """The ordered checks themselves."""

@@ -47,6 +47,8 @@ MOVABLE_KEYS = 1 << 21  # derived from the key specifications
 ALLOW_BUSY = 1 << 22
 TOUCHES_ARBITRARY_KEYS = 1 << 23  # deletions it causes are not one transaction with it; not shown
 
+NOT_PLAIN = BLOCKING | ADMIN | NOSCRIPT | PUBSUB | NO_AUTH | MAY_REPLICATE | NO_MULTI
+
 FLAG_NAMES = (
     (WRITE, b"write"),
     (READONLY, b"readonly"),
@@ -156,7 +158,8 @@ class CommandSpec:
 
     `name` is as COMMAND prints it: lower case, b"object|encoding" for a subcommand. `id` numbers the specs of
     one registry from 0, for bitmaps and tables beside it. `handler` is None for a container that cannot run.
-    `trips` are the conditions that could refuse or divert it (see server.admission).
+    `trips` are the conditions that could refuse or divert it (see server.admission). A *plain* command reads and writes
+    keys, and changes nothing about how the next one is to be run.
     """
 
     __slots__ = (
@@ -183,6 +186,7 @@ class CommandSpec:
         "deprecated",
         "is_system",
         "trips",
+        "is_plain",
         "id",
         "together",
     )
@@ -232,6 +236,7 @@ class CommandSpec:
         # A container grants nothing by itself, so it has no category of its group.
         self.categories = derive_categories(flags, group if handler is not None else "server", acl)
         self.trips = 0
+        self.is_plain = False
         self.id = -1
         self._refuse_contradictions()
 
@@ -479,6 +484,9 @@ class Registry:
                     registry._add(spec)
         for spec in subcommands:
             registry._add_subcommand(spec)
+        for spec in registry.specs:
+            # The word of a container may begin other commands: XINFO alone, then XINFO STREAM.
+            spec.is_plain = not spec.flags & NOT_PLAIN and spec.parent is None and spec.subcommands is None
         return registry
 
     def _add(self, spec: CommandSpec) -> None:

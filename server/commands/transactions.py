@@ -29,10 +29,10 @@ transactions = Group("transactions")
 )
 def multi(ctx: Session, argv: Argv) -> Any:
     """Begin to queue commands."""
-    if ctx.in_multi:
+    if ctx.transaction is not None:
         raise CommandError(b"ERR MULTI calls can not be nested")
     ctx.transaction = Transaction()
-    ctx.set_mode(admission.IN_MULTI, True)
+    ctx.mode |= admission.IN_MULTI
     return OK
 
 
@@ -40,8 +40,9 @@ def leave(ctx: Session) -> Transaction:
     """End the transaction, whatever comes of it, and watch nothing any more."""
     transaction: Transaction = ctx.transaction
     ctx.transaction = None
-    ctx.set_mode(admission.IN_MULTI, False)
-    ctx.server.watching.forget(ctx)
+    ctx.mode &= ~admission.IN_MULTI
+    if ctx.watched is not None:
+        ctx.server.watching.forget(ctx)
     return transaction
 
 
@@ -69,9 +70,9 @@ def discard(ctx: Session, argv: Argv) -> Any:
 )
 def exec_(ctx: Session, argv: Argv) -> Any:
     """Run the queued commands as one, unless a watched key has changed."""
-    if not ctx.in_multi:
+    if ctx.transaction is None:
         raise CommandError(b"ERR EXEC without MULTI")
-    is_broken = ctx.server.watching.is_broken(ctx)
+    is_broken = ctx.watched is not None and ctx.server.watching.is_broken(ctx)
     transaction = leave(ctx)
     if transaction.is_spoiled:
         raise CommandError(EXEC_ABORTED)

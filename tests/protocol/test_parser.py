@@ -81,6 +81,17 @@ def test_a_length_that_lies_is_never_skipped():
     assert (vectors, error) == ([[b"SET", b"k", b"v\r"], [b"1"], [b"$4"], [b"PING"]], None)
 
 
+def test_a_length_that_lies_among_commands_of_many_shapes_hands_out_those_before_it():
+    before = [[b"MULTI"], [b"SET", b"k", b"v"], [b"GET", b"k"], [b"EXEC"]] * 3
+    data = b"".join(encode(*command) for command in before)
+    vectors, used = split_run(data + b"*2\r\n$3\r\nGET\r\n$2\r\nk\r\n" + data)
+    assert ([list(vector) for vector in vectors], used) == (before, len(data))
+    runs = [[b"SET", b"k", b"v"]] * 20
+    data = b"".join(encode(*command) for command in runs)
+    vectors, used = split_run(data + b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nv\r\n" + data)
+    assert ([list(vector) for vector in vectors], used) == (runs, len(data))
+
+
 @pytest.mark.parametrize(
     "data, error",
     [

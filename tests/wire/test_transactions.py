@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.wire import plain
+from tests.harness.wire import encode_all, plain
 
 EXEC_WITH_ARGUMENTS = b"EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 
@@ -42,3 +42,23 @@ def test_only_shard_channels_cannot_be_listened_to_from_a_transaction(wire):
         b"-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client",
         [b"subscribe", b"channel", 1],
     ]
+
+
+def test_replies_in_exec_are_in_the_protocol_of_their_turn(wire):
+    wire.command("HSET", "h", "f", "v")
+    for command in ("MULTI",), ("HGETALL", "h"), ("HELLO", "3"), ("HGETALL", "h"):
+        wire.command(*command)
+    kinds = [reply[0] for reply in wire.command("EXEC")[1]]
+    assert kinds == [b"*", b"%", b"%"]
+
+
+def test_transactions_in_one_packet_answer_like_those_sent_one_by_one(server, wire):
+    words = "multi,set k 1,get k,exec,multi,incr n,incr,exec,multi,nosuch,exec,multi x,multi,multi,ping,exec,multi,"
+    words += "discard,exec,multi,client getname,incr n,exec,multi,exec,MULTI,watch k,GET k,exec,multi,incr n,quit"
+    commands = [[word.encode() for word in command.split()] for command in words.split(",")]
+    wire.send(encode_all(commands))
+    at_once = wire.read_until_closed()
+    with server.wire() as other:
+        other.command("DEL", "n")
+        one_by_one = b"".join([other.pipeline([command])[0] for command in commands])
+    assert at_once == one_by_one
