@@ -34,6 +34,8 @@ OFF, ON, WAITING = "off", "on", "waiting"  # waiting: turned on, the first rewri
 POSTPONE_S = 2.0
 RETRY_S = 1.0
 COMPLAIN_EVERY_S = 30.0
+# Windows would end each line as it does in texts.
+OPEN_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class AppendLog:
@@ -300,6 +302,18 @@ class AppendLog:
             else:
                 self.thread.request(previous, self.written)
 
+    def rename(self, path: bytes, target: bytes) -> None:
+        """Give the file that is written another name. Raises OSError."""
+        if os.name != "nt":
+            os.replace(path, target)
+            return
+        # There an open file keeps its name.
+        self.flush(forced=True)
+        os.close(self.descriptor)
+        self.descriptor = -1
+        os.replace(path, target)
+        self.descriptor = open_log(target, 0)
+
     def open_increment(self) -> None:
         """Start an increment that the manifest names. Raises OSError; then everything is as it was."""
         files = self.files
@@ -385,7 +399,7 @@ class AppendLog:
 
 def open_log(path: bytes, flags: int) -> int:
     """A descriptor that appends to the file. Raises OSError."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | flags | getattr(os, "O_CLOEXEC", 0), 0o644)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | OPEN_FLAGS | flags, 0o644)
 
 
 def end_process() -> None:

@@ -5,11 +5,25 @@ Owns the process's limit of open files. Must not know clients.
 
 from __future__ import annotations
 
+import selectors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional
 
 RESERVED = 32  # as in Redis: listeners, files, the selector, a margin
+SELECT_SOCKETS = 512  # what Python's select takes at once on Windows, which has nothing better
+
+
+def fit_selector(config: Any, log: Any) -> None:
+    """Lower `maxclients` to what `select` can wait for, where there is no other selector."""
+    most = SELECT_SOCKETS - RESERVED
+    if selectors.DefaultSelector is selectors.SelectSelector and config.maxclients > most:
+        log.warning(
+            "This platform's select waits for at most %d sockets: maxclients has been reduced from %d to %d."
+            % (SELECT_SOCKETS, config.maxclients, most)
+        )
+        config.maxclients = most
 
 
 def make_room(config: Any, log: Any) -> bool:
@@ -17,6 +31,7 @@ def make_room(config: Any, log: Any) -> bool:
 
     False if the limit is so low that nobody could be served.
     """
+    fit_selector(config, log)
     try:
         import resource
     except ImportError:  # this platform has no such limit

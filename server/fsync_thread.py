@@ -1,7 +1,8 @@
 """The one background thread: it syncs what the log has written, so that the loop need not wait for the disk.
 
-Started at the first request. Each request brings a descriptor of its own, closed here when it is done; its end is told
-through a pipe that the loop watches. The thread touches nothing else.
+Started at the first request; where there can be none, a request is served at once. Each request brings a descriptor
+of its own, closed here when it is done; its end is told through a pipe that the loop watches. The thread touches
+nothing else.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class FsyncThread:
         self._signal.release()
 
     def _start(self) -> bool:
+        if os.name == "nt":
+            # No pipe can be watched there, and a file that a thread has open can be neither renamed nor deleted.
+            return False
         import _thread
 
         self._signal = _Gate(_thread.allocate_lock)

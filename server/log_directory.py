@@ -96,7 +96,7 @@ class LogDirectory:
                 fresh = Manifest()
                 fresh.adopt(name)
                 self.write(fresh)
-            os.rename(name, self.path(name))
+            os.replace(name, self.path(name))
             sync_directory(self.config.appenddirname)
             sync_directory(b".")
         except OSError as error:
@@ -115,7 +115,7 @@ class LogDirectory:
         with open(temporary, "wb", buffering=0) as file:
             file.write(manifest.format())
             os.fsync(file.fileno())
-        os.rename(temporary, self.path(self.manifest_name))
+        os.replace(temporary, self.path(self.manifest_name))
         sync_directory(self.config.appenddirname)
         self.manifest = manifest
 

@@ -121,7 +121,7 @@ class LogRewrite:
         self.log.notice("Creating AOF base file %s on server start" % part.name.decode("utf-8", "backslashreplace"))
         temporary = temporary_base(os.getpid())
         self.write_base(temporary, None)
-        os.rename(temporary, files.part_path(part))
+        os.replace(temporary, files.part_path(part))
         files.write(manifest)
 
     # Rewriting -------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class LogRewrite:
         manifest = files.manifest.copy()
         if append_log.state == WAITING:
             increment = manifest.add_increment(files.prefix)
-            os.rename(files.path(self.temporary_increment()), files.part_path(increment))
+            append_log.rename(files.path(self.temporary_increment()), files.part_path(increment))
             self.log.notice(
                 "Successfully renamed the temporary AOF incr file %s into %s"
                 % (self.temporary_increment().decode("utf-8", "replace"), increment.name.decode("utf-8", "replace"))
@@ -252,7 +252,7 @@ class LogRewrite:
             # Rewritten although it is off: a base alone, what came before it is out of date.
             manifest.history += [type(part)(other.name, other.sequence, b"h") for other in manifest.increments]
             manifest.increments = []
-        os.rename(temporary, files.part_path(part))
+        os.replace(temporary, files.part_path(part))
         self.log.notice(
             "Successfully renamed the temporary AOF base file %s into %s"
             % (temporary, part.name.decode("utf-8", "backslashreplace"))

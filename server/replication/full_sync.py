@@ -33,6 +33,7 @@ PIECE_BYTES = 64 * 1024
 ROOM_BYTES = 256 * 1024  # a session with less output than that gets another piece
 PIPE_BYTES = 1 << 20
 POLL_S = 0.005  # while a transfer waits for room; writability wakes the loop earlier as a rule
+REMOVE_AGAIN_S = 0.1
 MARK_BYTES = 20
 SYNC_FAILED = b"-ERR BGSAVE failed, replication can't continue\r\n"
 
@@ -294,11 +295,17 @@ class FullSync:
             replica.acknowledged_s = monotonic()
             replica.session.send_encoded(b"$%d\r\n" % os.fstat(replica.file.fileno()).st_size)
         if path:
-            try:
-                os.unlink(path)  # whoever reads it has it open
-            except OSError:
-                pass
+            self.remove(path)
         self.consider()
+
+    def remove(self, path: bytes) -> None:
+        """Delete a snapshot; whoever reads it has it open."""
+        try:
+            os.unlink(path)
+        except OSError:
+            # Windows wants all readers to be done first.
+            if any(replica.file is not None for replica in self.replicas.values()):
+                self.services.timers.at(monotonic() + REMOVE_AGAIN_S, lambda: self.remove(path))
 
     def finish_file(self, replica: Replica) -> None:
         """The whole file stands in the output: the stream follows."""

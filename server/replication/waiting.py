@@ -47,13 +47,14 @@ class Waits:
         offset, log_offset = self.replication.offsets_of(session.wrote)
         wait = Wait(session, offset, wanted, log_offset if wants_own else -1, in_logs)
         reply, enough = self.judge(wait)
+        if wants_own and log is not None and not enough and not session.denies_blocking:
+            log.request_sync()
+            reply, enough = self.judge(wait)  # done already where there is no thread for it
         if enough or session.denies_blocking:
             return reply
         wait.block = Block((), timeout_ms, on_timeout=reply, kind=Block)
         self.waits.append(wait)
         self.must_ask = bool(self.replication.replicas)
-        if wants_own and log is not None:
-            log.request_sync()
         return wait.block
 
     def judge(self, wait: Wait) -> tuple[Any, bool]:

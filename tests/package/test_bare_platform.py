@@ -1,0 +1,96 @@
+"""A platform that has no fork, no unix sockets, no epoll, no sendmsg, no resource, and Windows's rules for files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness import bare_platform, processes
+from tests.harness.wire import plain
+
+pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are looked up in /proc")
+RUNNER = [sys.executable, bare_platform.__file__]
+COMMAND = [*RUNNER, "-m", "server"]
+
+
+def until(is_so, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def info(wire, field: str) -> str:
+    text = plain(wire.command("INFO", "everything")).decode()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)[field]
+
+
+def test_it_starts_and_serves_where_the_platform_has_none_of_these(tmp_path):
+    server = processes.Server(COMMAND, ["--save", ""], tmp_path)
+    with server, server.wire() as wire:
+        assert wire.pipeline([(b"SET", b"k%d" % n, b"v" * n) for n in range(300)]) == [b"+OK\r\n"] * 300
+        assert wire.ask("MGET", *[f"k{n}" for n in range(300)]) == [b"v" * n for n in range(300)]
+        # Many chunks of output at once, without sendmsg.
+        wire.ask("SET", "large", "x" * 100_000)
+        assert len(wire.pipeline([(b"GET", b"large")] * 100)) == 100
+        assert wire.ask("CONFIG", "GET", "maxclients") == [b"maxclients", b"480"]
+        assert info(wire, "redis_version").startswith("7.4")
+        assert wire.ask("CONFIG", "SET", "unixsocket", "s").startswith(b"-ERR")
+        assert "Traceback" not in server.log() and "DENIED" not in server.log()
+
+
+def test_its_files_are_kept_by_the_rules_of_such_a_platform(tmp_path):
+    server = processes.Server(COMMAND, ["--save", "", "--appendfsync", "everysec"], tmp_path)
+    with server:
+        with server.wire() as wire:
+            wire.ask("SET", "a", 1)
+            assert wire.ask("BGSAVE") == b"Background saving started"
+            until(lambda: info(wire, "rdb_bgsave_in_progress") == "0")
+            assert info(wire, "rdb_last_bgsave_status") == "ok"
+            assert wire.pipeline([(b"CONFIG", b"SET", b"appendonly", b"yes"), (b"SET", b"b", b"2")]) == [b"+OK\r\n"] * 2
+            until(lambda: info(wire, "aof_rewrite_in_progress") == "0")
+            assert wire.ask("WAITAOF", 1, 0, 5000) == [1, 0]
+            wire.ask("SET", "c", 3)
+            for number in range(2):
+                wire.ask("BGREWRITEAOF")
+                until(lambda: info(wire, "aof_rewrite_in_progress") == "0")
+                wire.ask("SET", f"d{number}", 4)
+            assert info(wire, "aof_last_bgrewrite_status") == "ok"
+        names = sorted(path.name for path in (tmp_path / "appendonlydir").iterdir())
+        assert names == [f"appendonly.aof.3.{part}" for part in ("base.rdb", "incr.aof")] + ["appendonly.aof.manifest"]
+        server.args += ["--appendonly", "yes"]
+        server.restart(kill=True)
+        with server.wire() as wire:
+            assert wire.ask("DBSIZE") == 5
+        assert "DENIED" not in server.log()
+
+
+def test_a_replica_gets_its_data_from_it(tmp_path, start_server):
+    server = processes.Server(COMMAND, ["--save", "", "--repl-diskless-sync-delay", "0"], tmp_path)
+    with server, server.wire() as wire:
+        wire.pipeline([(b"SET", b"k%d" % n, b"v" * 100) for n in range(500)])
+        replica = start_server("--save", "", "--replicaof", f"127.0.0.1 {server.port}")
+        with replica.wire() as other:
+            until(lambda: info(other, "master_link_status") == "up")
+            assert other.ask("DBSIZE") == 500
+        until(lambda: not list(tmp_path.glob("temp-sync-*")))
+
+
+def test_a_program_has_it_at_hand(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "scripts" / "package"))
+    import rediselect
+
+    interpreter = tmp_path / "python"
+    interpreter.write_text('#!/bin/sh\nexec "%s" "%s" "$@"\n' % tuple(RUNNER))
+    interpreter.chmod(0o755)
+    with rediselect.run(python=str(interpreter)) as server:
+        assert server.ask("SET", "k", "v") == b"OK"
+        assert server.restart().ask("DBSIZE") == 0
+        folder, pid = server.private, server.pid
+    assert not os.path.exists(folder)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
