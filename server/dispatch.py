@@ -540,6 +540,7 @@ class Dispatcher:
     def settle_alone(self) -> None:
         """Settle and end a unit that belongs to no command: expiry, eviction."""
         if self.changes:
+            self.propagation.lone_deletions = True
             self.settle(None, None, None)
         self.after_unit()
 

@@ -45,7 +45,7 @@ class Propagation:
         self.operations: List[Operation] = []
         self.moment = Moment()
         self.is_moment_used = False
-        self.lone_deletions = False  # SCAN and RANDOMKEY meet lapsed keys that have nothing to do with one another
+        self.lone_deletions = False  # of keys or fields that have nothing to do with one another: their time came
 
     def own_deletion(self, db: Database, key: bytes | None, event: Event) -> None:
         """A key that expired or was evicted is deleted downstream by an operation of its own."""
@@ -60,7 +60,7 @@ class Propagation:
         if keyspace.expired_fields_log:
             if self.sinks:
                 for db, key, fields in keyspace.expired_fields_log:
-                    self.operations.append((db.number, (b"HDEL", key) + tuple(fields)))
+                    self.operations += [(db.number, (b"HDEL", key, field)) for field in fields]
             keyspace.expired_fields_log.clear()
         if session is None or argv is None:
             return

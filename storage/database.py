@@ -22,6 +22,7 @@ from storage.types.hash import Hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any, Callable, Type, TypeVar
 
     from storage.clock import Clock
@@ -125,38 +126,47 @@ class Database:
             return value
         raise WrongType()
 
-    def read_hash(self, key: bytes) -> Hash | None:
-        """`read` of a hash without the fields whose time has come; None also if none is left."""
-        value = self.read(key)
-        if value.__class__ is Hash:
-            return value if value.deadlines is None else self.live_fields(key, value)
-        if value is None:
-            return None
-        raise WrongType()
+    def read_fields(self, key: bytes, fields: Sequence[bytes]) -> Mapping[bytes, bytes] | None:
+        """`read` of a hash for a look at some of its fields only, without those of them whose time has come."""
+        value = self.read_as(key, Hash)
+        return value if value is None or value.deadlines is None else self.live_fields(key, value, fields)
 
-    def find_hash(self, key: bytes) -> Hash | None:
-        """`find` of a hash without the fields whose time has come; None also if none is left."""
-        value = self.find(key)
-        if value.__class__ is Hash:
-            return value if value.deadlines is None else self.live_fields(key, value)
-        if value is None:
-            return None
-        raise WrongType()
+    def find_field(self, key: bytes, field: bytes) -> Hash | None:
+        """`find` of a hash for a change that depends on one field, which is gone if its time has come."""
+        value = self.find_as(key, Hash)
+        if value is None or value.deadlines is None:
+            return value
+        if self.live_fields(key, value, (field,)) is not value:
+            value.remove(field)  # a replica that takes writes: nobody else hears of it
+        return value if value else None
 
-    def live_fields(self, key: bytes, value: Hash) -> Hash | None:
-        """What a command may see of a hash that has had field deadlines: a master deletes what is due, a replica
-        hides it from clients and waits, its master and the log see everything. None if nothing is left.
+    def live_fields(self, key: bytes, value: Hash, fields: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """What a command that looks at some fields of a hash may see: a master deletes those whose time has come, a
+        replica hides them from clients and waits, its master and the log see everything.
         """
         space = self.space
-        if space.keeps_lapsed and space.hides_lapsed:
-            value.hide_due(self.clock.now_ms)
-            return value if value else None
-        if value.hidden is not None:
-            value.unhide()
-        if not space.keeps_lapsed and value.is_due(self.clock.now_ms):
-            self.expire_fields(key)
-            return value if value else None
+        if self.sees_due() or not value.is_due(self.clock.now_ms):
+            return value
+        due = value.due_among(fields, self.clock.now_ms)
+        if due and space.keeps_lapsed:
+            return {field: value[field] for field in fields if field in value and field not in due}
+        if due:
+            value.remove_many(due)
+            self.note_expired(key, value, due)
         return value
+
+    def read_live(self, key: bytes) -> Hash | None:
+        """`read` of a hash as a whole, without the fields whose time has come. They stay: only who looks at a single
+        field, HRANDFIELD and the active cycle delete any. O(1), or O(n) where something is due.
+        """
+        value = self.read_as(key, Hash)
+        if value is None or value.deadlines is None or self.sees_due():
+            return value
+        return value.without_due(self.clock.now_ms)
+
+    def sees_due(self) -> bool:
+        """Whether commands see what is due: those of a replica's master, and of the log."""
+        return self.space.keeps_lapsed and not self.space.hides_lapsed
 
     def read_string(self, key: bytes) -> bytes | None:
         """The string at `key` as immutable bytes, or None."""
@@ -305,16 +315,20 @@ class Database:
         if value.__class__ is not Hash:
             self.field_deadlines.discard(key)
             return 0
-        if value.hidden is not None:
-            value.unhide()  # this was a replica until a moment ago
         fields = value.pop_due(self.clock.now_ms)
-        self.space.expired_fields += len(fields)
         if fields:
-            self.space.note_expired_fields(self, key, fields)
-            self.changed(key, HEXPIRED, 0)
-        if not self.drop_if_empty(key, value):
+            self.note_expired(key, value, fields)
+        else:
             self.track_fields(key, value)
         return len(fields)
+
+    def note_expired(self, key: bytes, value: Hash, fields: list[bytes]) -> None:
+        """State that fields are gone because their time has come, and the hash with its last one."""
+        self.space.expired_fields += len(fields)
+        self.space.note_expired_fields(self, key, fields)
+        self.changed(key, HEXPIRED, 0)
+        if not self.drop_if_empty(key, value):
+            self.track_fields(key, value)
 
     # Walking ---------------------------------------------------------------------------------------------------
 

@@ -56,8 +56,8 @@ class Pattern:
         if value.__class__ is bytearray:
             return None if self.field else bytes(value)
         if value.__class__ is Hash and self.field:
-            fields = db.live_fields(key, value)
-            return None if fields is None else fields.get(self.field)
+            is_due = bool(value.due_among((self.field,), db.clock.now_ms)) and not db.sees_due()
+            return None if is_due else value.get(self.field)  # it stays: SORT deletes nothing
         return None
 
 

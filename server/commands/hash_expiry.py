@@ -14,7 +14,7 @@ from server.registry import DENYOOM, FAST, READONLY, WRITE, Group
 from storage.errors import CommandError
 from storage.events import HDEL, HEXPIRE, HPERSIST
 from storage.numeric import INT64_MAX
-from storage.types.hash import DEADLINE_CLEARED, DEADLINE_SET, FIELD_DELETED, NO_SUCH_FIELD
+from storage.types.hash import DEADLINE_CLEARED, DEADLINE_SET, FIELD_DELETED, NO_SUCH_FIELD, Hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def fields_from(argv: Argv, at: int, count_refusal: bytes) -> Argv:
 def set_deadlines(ctx: Session, argv: Argv, unit_ms: int, base_ms: int, command: bytes) -> list[int]:
     """HEXPIRE in every unit. O(log n) a field with a deadline."""
     db, key = ctx.db, argv[1]
-    value = db.find_hash(key)
+    value = db.find_as(key, Hash)
     deadline_ms = integer(argv[2]) * unit_ms
     if deadline_ms < 0:
         raise CommandError(DEADLINE_NEGATIVE)
@@ -69,12 +69,13 @@ def set_deadlines(ctx: Session, argv: Argv, unit_ms: int, base_ms: int, command:
     kept = [field for field, answer in zip(fields, answers) if answer == DEADLINE_SET]
     if gone:
         db.changed(key, HDEL, len(gone))
-        ctx.propagate_as(b"HDEL", key, *gone)
+        for field in gone:
+            ctx.propagate_as(b"HDEL", key, field)
         if db.drop_if_empty(key, value):
             return answers
     if kept:
         db.changed(key, HEXPIRE, len(kept))
-        words = (b"FIELDS",) if condition is None else (condition, b"FIELDS")
+        words = argv[3 : -1 - len(fields)]  # [NX | XX | GT | LT] FIELDS, in the client's own letters
         ctx.propagate_as(b"HPEXPIREAT", key, b"%d" % deadline_ms, *words, b"%d" % len(kept), *kept)
     if gone or kept:
         db.track_fields(key, value)
@@ -149,11 +150,12 @@ def hpexpireat(ctx: Session, argv: Argv) -> list[int]:
 def hpersist(ctx: Session, argv: Argv) -> list[int]:
     """Let fields of a hash live for ever."""
     db, key = ctx.db, argv[1]
-    value = db.find_hash(key)
+    value = db.find_as(key, Hash)
     fields = fields_from(argv, 2, COUNT_NOT_POSITIVE)
     if value is None:
         return [NO_SUCH_FIELD] * len(fields)
-    answers = [value.clear_deadline(field) for field in fields]
+    due = () if db.sees_due() else value.due_among(fields, ctx.now_ms)
+    answers = [NO_SUCH_FIELD if field in due else value.clear_deadline(field) for field in fields]
     cleared = answers.count(DEADLINE_CLEARED)
     if cleared:
         db.track_fields(key, value)
@@ -163,13 +165,14 @@ def hpersist(ctx: Session, argv: Argv) -> list[int]:
 
 def deadlines_of(ctx: Session, argv: Argv, unit_ms: int, base_ms: int) -> list[int]:
     """HTTL and HEXPIRETIME in every unit, rounded up."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_as(argv[1], Hash)
     fields = fields_from(argv, 2, COUNT_NOT_POSITIVE)
     if value is None:
         return [NO_SUCH_FIELD] * len(fields)
+    due = () if ctx.db.sees_due() else value.due_among(fields, ctx.now_ms)
     answers = []
     for field in fields:
-        deadline_ms = value.deadline_of(field)
+        deadline_ms = NO_SUCH_FIELD if field in due else value.deadline_of(field)
         answers.append(deadline_ms if deadline_ms < 0 else -((base_ms - deadline_ms) // unit_ms))
     return answers
 

@@ -1,7 +1,8 @@
 """The hash commands, except those about the deadlines of fields.
 
-Argument grammar, keyspace calls, replies. Hashes are looked up with `read_hash` and `find_hash` only: no command sees a
-field whose time has come. Whatever may take a deadline away ends in `note_deadlines`.
+Argument grammar, keyspace calls, replies. A field whose time has come is not seen, but is there until somebody looks at
+it or the active cycle comes by: HLEN counts it, HDEL deletes it, HSET finds it old. Whatever may take a deadline away
+ends in `note_deadlines`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ MAX_REPEATS = 1 << 26  # fields drawn with repetition; Redis would go on until i
 
 def find_or_create(db: Database, key: bytes) -> Hash:
     """The hash for a command that is going to put a field into it."""
-    value = db.find_hash(key)
+    value = db.find_as(key, Hash)
     if value is None:
         value = Hash()
         db.put(key, value)
@@ -83,7 +84,7 @@ def hset(ctx: Session, argv: Argv) -> int:
     """Set fields of a hash; returns how many are new."""
     db, key = ctx.db, argv[1]
     if len(argv) == 4:
-        value = db.find_hash(key)
+        value = db.find_as(key, Hash)
         if value is None:
             value = Hash()
             db.put(key, value)
@@ -136,8 +137,10 @@ def set_pairs(db: Database, argv: Argv) -> int:
 def hsetnx(ctx: Session, argv: Argv) -> int:
     """Set a field of a hash if it does not exist."""
     db, key = ctx.db, argv[1]
-    value = find_or_create(db, key)
-    if argv[2] in value:
+    value = db.find_field(key, argv[2])
+    if value is None:
+        value = find_or_create(db, key)
+    elif argv[2] in value:
         return 0
     value.put(argv[2], argv[3], db.space.limits)
     db.changed(key, HSET, 1)
@@ -157,7 +160,7 @@ def hsetnx(ctx: Session, argv: Argv) -> int:
 def hdel(ctx: Session, argv: Argv) -> int:
     """Delete fields of a hash, and the hash with its last field."""
     db, key = ctx.db, argv[1]
-    value = db.find_hash(key)
+    value = db.find_as(key, Hash)
     if value is None:
         return 0
     removed = value.remove_many(argv[2:])
@@ -181,7 +184,7 @@ def hincrby(ctx: Session, argv: Argv) -> int:
     """Add to the integer in a field of a hash; the field keeps its deadline."""
     amount = integer(argv[3])
     db, key, field = ctx.db, argv[1], argv[2]
-    value = db.find_hash(key)
+    value = db.find_field(key, field)
     old = None if value is None else value.get(field)
     number = amount
     if old is not None:
@@ -218,7 +221,7 @@ def hincrbyfloat(ctx: Session, argv: Argv) -> bytes:
     except NotFinite:
         raise CommandError(INCREMENT_NOT_FINITE) from None
     db, key, field = ctx.db, argv[1], argv[2]
-    value = db.find_hash(key)
+    value = db.find_field(key, field)
     old = None if value is None else value.get(field)
     number = amount
     if old is not None:
@@ -236,9 +239,6 @@ def hincrbyfloat(ctx: Session, argv: Argv) -> bytes:
     value.edit(field, text, db.space.limits)
     db.changed(key, HINCRBYFLOAT, 1)
     ctx.propagate_as(b"HSET", key, field, text)
-    deadline_ms = value.deadline_of(field)
-    if deadline_ms >= 0:  # HSET takes it away
-        ctx.propagate_as(b"HPEXPIREAT", key, b"%d" % deadline_ms, b"FIELDS", b"1", field)
     return text
 
 
@@ -256,7 +256,7 @@ def hincrbyfloat(ctx: Session, argv: Argv) -> bytes:
 )
 def hget(ctx: Session, argv: Argv) -> bytes | None:
     """Return the value of a field of a hash."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_fields(argv[1], argv[2:])
     return None if value is None else value.get(argv[2])
 
 
@@ -271,8 +271,8 @@ def hget(ctx: Session, argv: Argv) -> bytes | None:
 )
 def hmget(ctx: Session, argv: Argv) -> list[bytes | None]:
     """Return the values of several fields of a hash, null where there is none."""
-    value = ctx.db.read_hash(argv[1])
     fields = argv[2:]
+    value = ctx.db.read_fields(argv[1], fields)
     return [None] * len(fields) if value is None else list(map(value.get, fields))
 
 
@@ -287,7 +287,7 @@ def hmget(ctx: Session, argv: Argv) -> list[bytes | None]:
 )
 def hlen(ctx: Session, argv: Argv) -> int:
     """Return the number of fields of a hash."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_as(argv[1], Hash)
     return 0 if value is None else len(value)
 
 
@@ -302,7 +302,7 @@ def hlen(ctx: Session, argv: Argv) -> int:
 )
 def hstrlen(ctx: Session, argv: Argv) -> int:
     """Return the length of the value of a field of a hash."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_fields(argv[1], argv[2:])
     return 0 if value is None else len(value.get(argv[2], b""))
 
 
@@ -317,7 +317,7 @@ def hstrlen(ctx: Session, argv: Argv) -> int:
 )
 def hexists(ctx: Session, argv: Argv) -> int:
     """Tell whether a hash has a field."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_fields(argv[1], argv[2:])
     return 1 if value is not None and argv[2] in value else 0
 
 
@@ -333,7 +333,7 @@ def hexists(ctx: Session, argv: Argv) -> int:
 )
 def hkeys(ctx: Session, argv: Argv) -> list[bytes]:
     """Return the fields of a hash."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_live(argv[1])
     return [] if value is None else list(value.in_order())
 
 
@@ -349,7 +349,7 @@ def hkeys(ctx: Session, argv: Argv) -> list[bytes]:
 )
 def hvals(ctx: Session, argv: Argv) -> list[bytes]:
     """Return the values of a hash."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_live(argv[1])
     return [] if value is None else list(value.in_order().values())
 
 
@@ -365,7 +365,7 @@ def hvals(ctx: Session, argv: Argv) -> list[bytes]:
 )
 def hgetall(ctx: Session, argv: Argv) -> Map:
     """Return the fields and values of a hash."""
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_live(argv[1])
     return Map([] if value is None else list(value.in_order().items()))
 
 
@@ -382,11 +382,14 @@ def hgetall(ctx: Session, argv: Argv) -> Map:
 def hscan(ctx: Session, argv: Argv) -> list[Any]:
     """Walk over the fields of a hash, a few at a time."""
     cursor = parse_cursor(argv[2])
-    value = ctx.db.read_hash(argv[1])
+    value = ctx.db.read_as(argv[1], Hash)
     if value is None:
         return [b"0", []]
     options = ScanOptions(argv[3:], of_hash=True)
     following, found = value.scan(cursor, options.count)
+    if value.is_due(ctx.now_ms) and not ctx.db.sees_due():
+        due = set(value.due_among(found, ctx.now_ms))
+        found = [field for field in found if field not in due]
     if options.match is not None:
         found = [field for field in found if options.match(field)]
     if not options.without_values:
@@ -395,6 +398,17 @@ def hscan(ctx: Session, argv: Argv) -> list[Any]:
         found[0::2] = fields
         found[1::2] = map(value.__getitem__, fields)
     return [b"%d" % following, found]
+
+
+def swept(ctx: Session, key: bytes) -> Hash | None:
+    """The hash for draws: a master deletes what is due first, a replica leaves it out."""
+    value = ctx.db.read_as(key, Hash)
+    if value is None or ctx.db.sees_due() or not value.is_due(ctx.now_ms):
+        return value
+    if ctx.keyspace.keeps_lapsed:
+        return value.without_due(ctx.now_ms)
+    ctx.db.expire_fields(key)
+    return value
 
 
 @hashes.command(
@@ -410,16 +424,16 @@ def hscan(ctx: Session, argv: Argv) -> list[Any]:
 def hrandfield(ctx: Session, argv: Argv) -> Any:
     """Return random fields of a hash, with or without their values."""
     if len(argv) == 2:
-        value = ctx.db.read_hash(argv[1])
-        return None if value is None else value.random_key(random)
+        value = swept(ctx, argv[1])
+        return value.random_key(random) if value else None
     count = negatable(argv[2])
     with_values = len(argv) == 4 and argv[3].upper() == b"WITHVALUES"
     if len(argv) > 3 and not with_values:
         raise CommandError(SYNTAX_ERROR)
     if with_values and abs(count) > INT64_MAX // 2:
         raise CommandError(OUT_OF_RANGE)
-    value = ctx.db.read_hash(argv[1])
-    if value is None:
+    value = swept(ctx, argv[1])
+    if not value:
         return []
     if count < 0:
         if -count > MAX_REPEATS:

@@ -93,7 +93,6 @@ def _scored(value: SortedSet) -> Iterator[bytes]:
 
 
 def _rebuild_hash(key: bytes, value: Hash) -> Iterator[Command]:
-    value.unhide()  # fields that wait for the master's word are part of the data
     table = value.in_order()
     yield from _in_groups((b"HMSET", key), (part for pair in table.items() for part in pair), 2)
     if value.deadlines is not None:

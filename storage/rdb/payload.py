@@ -29,7 +29,7 @@ class WrongFooter(Exception):
 
 def dump(value: Any, limits: EncodingLimits, version: int = layout.DEFAULT_VERSION, compressing: bool = True) -> bytes:
     """The payload of a value, of the given version, or of 12 if it is a hash with deadlines on fields."""
-    if value.__class__ is Hash and (value.hidden is not None or value.next_deadline() is not None):
+    if value.__class__ is Hash and value.next_deadline() is not None:
         version = max(version, layout.FIELD_DEADLINES_SINCE)
     kind, pieces = save_value(value, version, limits, compressing)
     body = b"".join([bytes((kind,)), *pieces, version.to_bytes(2, "little")])

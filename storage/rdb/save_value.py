@@ -110,7 +110,6 @@ def _save_set(value: sets.Set, version: int, compressing: bool) -> Saved:
 
 
 def _save_hash(value: hashes.Hash, limits: EncodingLimits, compressing: bool) -> Saved:
-    value.unhide()  # fields that wait for the master's word are part of the data
     deadlines = None if value.deadlines is None else value.deadlines.live
     if value.encoding is hashes.HASHTABLE:
         if deadlines:

@@ -49,15 +49,13 @@ def run(session, line):
         (["SADD s a"], "SPOP s", ["SREM s a"]),
         (["SADD s a"], "SPOP s 5", ["DEL s"]),
         (["HSET h f 1"], "HINCRBYFLOAT h f 0.5", ["HSET h f 1.5"]),
-        (
-            ["HSET h f 1", "HPEXPIRE h 1000 FIELDS 1 f"],
-            "HINCRBYFLOAT h f 0.5",
-            ["HSET h f 1.5", "HPEXPIREAT h %d FIELDS 1 f" % (NOW_MS + 1000)],
-        ),
+        (["HSET h f 1", "HPEXPIRE h 1000 FIELDS 1 f"], "HINCRBYFLOAT h f 0.5", ["HSET h f 1.5"]),
         (["HSET h f 1"], "HEXPIRE h 10 FIELDS 2 f none", ["HPEXPIREAT h %d FIELDS 1 f" % (NOW_MS + 10_000)]),
         (["HSET h f 1"], "HPEXPIRE h 10 NX FIELDS 1 f", ["HPEXPIREAT h %d NX FIELDS 1 f" % (NOW_MS + 10)]),
         (["HSET h f 1 g 2"], "HEXPIREAT h 1 FIELDS 2 f none", ["HDEL h f"]),
         (["HSET h f 1"], "HEXPIRE h 0 FIELDS 1 f", ["HDEL h f"]),
+        (["HSET h f 1 g 2"], "HEXPIRE h 0 FIELDS 2 f g", ["HDEL h f", "HDEL h g"]),
+        (["HSET h f 1"], "HEXPIRE h 1 nx fields 1 f", ["HPEXPIREAT h %d nx fields 1 f" % (NOW_MS + 1000)]),
         (["RPUSH l a"], "LMOVE l l LEFT RIGHT", None),
         (["HSET h f 1", "HPEXPIRE h 1000 FIELDS 1 f"], "HPERSIST h FIELDS 1 f", None),
     ],
@@ -83,7 +81,9 @@ def test_a_replica_keeps_a_field_that_is_over_until_it_is_told(session):
     assert run(session, "HPEXPIREAT h %d FIELDS 1 f" % (NOW_MS - 1))[0] == [1]
     space.hides_lapsed = True
     assert run(session, "HGETALL h")[0].items == [(b"g", b"2")]
-    assert run(session, "HLEN h")[0] == 1
+    assert run(session, "HMGET h f g")[0] == [None, b"2"]
+    assert run(session, "HRANDFIELD h 2")[0] == [b"g"]
+    assert run(session, "HLEN h")[0] == 2
     space.hides_lapsed = False
     assert run(session, "HLEN h")[0] == 2
     assert run(session, "HDEL h f")[0] == 1
@@ -108,7 +108,7 @@ def test_a_replica_that_becomes_a_master_deletes_what_it_hid(session):
     "command, reply",
     [
         ("HGET h f", None),
-        ("HLEN h", 1),
+        ("HLEN h", 2),
         ("HEXISTS h f", 0),
         ("HSTRLEN h f", 0),
         ("HMGET h f g", [None, b"2"]),
@@ -117,16 +117,18 @@ def test_a_replica_that_becomes_a_master_deletes_what_it_hid(session):
         ("HSCAN h 0", [b"0", [b"g", b"2"]]),
         ("HRANDFIELD h 5", [b"g"]),
         ("HSETNX h f 3", 1),
-        ("HSET h f 3", 1),
-        ("HDEL h f", 0),
+        ("HSET h f 3", 0),
+        ("HDEL h f", 1),
         ("HINCRBY h f 3", 3),
         ("HINCRBYFLOAT h f 3", b"3"),
         ("HTTL h FIELDS 2 f g", [-2, -1]),
         ("HPERSIST h FIELDS 1 f", [-2]),
-        ("HEXPIRE h 10 FIELDS 1 f", [-2]),
+        ("HEXPIRE h 10 FIELDS 1 f", [1]),
+        ("HEXPIRE h 10 NX FIELDS 1 f", [0]),
+        ("HEXPIRE h 0 FIELDS 1 f", [2]),
     ],
 )
-def test_no_command_sees_a_field_whose_time_has_come(session, command, reply):
+def test_what_commands_say_of_a_field_whose_time_has_come(session, command, reply):
     run(session, "HSET h f 1 g 2")
     run(session, "HPEXPIRE h 10 FIELDS 1 f")
     session.keyspace.clock.advance(9)
@@ -136,16 +138,50 @@ def test_no_command_sees_a_field_whose_time_has_come(session, command, reply):
     session.keyspace._check()
 
 
-@pytest.mark.parametrize("command", ["HGETALL h", "HDEL h f", "HPERSIST h FIELDS 1 f", "HTTL h FIELDS 1 f"])
-def test_a_hash_goes_with_its_last_field(session, command):
+@pytest.mark.parametrize(
+    "command, events",
+    [
+        ("HGET h f", "hexpired del"),
+        ("HMGET h x f f", "hexpired del"),
+        ("HEXISTS h f", "hexpired del"),
+        ("HSTRLEN h f", "hexpired del"),
+        ("HINCRBY h f 1", "hexpired del hincrby"),
+        ("HINCRBYFLOAT h f 1", "hexpired del hincrbyfloat"),
+        ("HSETNX h f 1", "hexpired del hset"),
+        ("HRANDFIELD h", "hexpired del"),
+        ("HRANDFIELD h -3", "hexpired del"),
+        ("HDEL h f", "hdel del"),
+        ("HSET h f 1", "hset"),
+        ("HGET h x", ""),
+        ("HGETALL h", ""),
+        ("HLEN h", ""),
+        ("HSCAN h 0", ""),
+        ("HTTL h FIELDS 1 f", ""),
+        ("HPERSIST h FIELDS 1 f", ""),
+        ("SORT s BY h->f", ""),
+        ("SORT s BY nosort GET h*->f", ""),
+        ("RENAME h h2", "rename_from rename_to"),
+    ],
+)
+def test_a_look_at_a_field_whose_time_has_come_deletes_it_and_other_commands_do_not(session, command, events):
     run(session, "HSET h f 1")
     run(session, "HPEXPIRE h 10 FIELDS 1 f")
     session.keyspace.clock.advance(10)
     session.keyspace.changes.clear()
     run(session, command)
-    assert [change[2].name for change in session.keyspace.changes] == [b"hexpired", b"del"]
-    assert not session.db.exists(b"h")
+    assert " ".join(change[2].name.decode() for change in session.keyspace.changes) == events
+    assert session.db.exists(b"h") == ("del" not in events.split()[-1:] and not command.startswith("RENAME"))
     session.keyspace._check()
+
+
+def test_an_overwritten_field_whose_time_had_come_lives_for_ever(session):
+    run(session, "HSET h f 1 g 2")
+    run(session, "HPEXPIRE h 10 FIELDS 1 f")
+    session.keyspace.clock.advance(10)
+    assert run(session, "HSETNX h f 3")[0] == 1
+    assert session.keyspace.expire_due(1_000_000_000)
+    assert run(session, "HGET h f")[0] == b"3"
+    assert run(session, "HTTL h FIELDS 1 f")[0] == [-1]
 
 
 @pytest.mark.parametrize(

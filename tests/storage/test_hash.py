@@ -171,23 +171,20 @@ def test_due_fields_are_popped_earliest_first_and_once(limits):
     value._check()
 
 
-def test_a_replica_hides_due_fields_until_its_master_speaks(limits):
+def test_fields_whose_time_has_come_stay_until_they_are_taken_out(limits):
     value = Hash.build(numbered(600), limits)
     value.scan(0, 10)
     value.set_deadline(b"f1", 10)
     value.set_deadline(b"f2", 20)
-    assert not value.hide_due(9)
-    assert value.hide_due(15)
-    assert b"f1" not in value and b"f2" in value
-    value._check()
-    value.copy()._check()
-    value.unhide()
+    assert value.without_due(9) is value
+    seen = value.without_due(15)
+    assert b"f1" not in seen and b"f2" in seen
+    seen._check()
+    assert value.due_among([b"f2", b"f1", b"none", b"f1"], 15) == [b"f1"]
     assert value[b"f1"] == b"v1" and value.deadline_of(b"f1") == 10
-    assert value.hide_due(25)
-    assert len(value) == 598
-    value.unhide()
+    assert len(value.without_due(25)) == 598 and len(value) == 600
     assert value.remove_many([b"f1", b"f2"]) == 2
-    assert not value.hide_due(100)
+    assert value.without_due(100) is value
     value._check()
 
 

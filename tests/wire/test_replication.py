@@ -163,6 +163,30 @@ def test_units_are_wrapped_expiry_is_absolute_and_random_choices_are_told(master
         assert seen[7][:3] == [b"SET", b"f", b"0.5"]
 
 
+def test_each_field_whose_time_came_is_deleted_by_a_command_of_its_own(start_server):
+    master = start_server("--repl-diskless-sync-delay", "0", "--save", "", "--enable-debug-command", "yes")
+    with master.wire() as client:
+        replica = BareReplica(master, "eof")
+        replica.full_sync()
+        assert client.ask("DEBUG", "SET-ACTIVE-EXPIRE", "0") == b"OK"
+        client.ask("HSET", "h", "a", "1", "b", "2", "c", "3", "d", "4")
+        client.ask("HPEXPIRE", "h", "1", "FIELDS", "3", "a", "b", "c")
+        while client.ask("HTTL", "h", "FIELDS", "1", "a") != [-2]:
+            time.sleep(0.001)
+        assert client.ask("HLEN", "h") == 4
+        client.ask("HMGET", "h", "a", "d")
+        client.ask("HRANDFIELD", "h")
+        client.ask("HSET", "other", "a", "1", "b", "2", "c", "3")
+        client.ask("HPEXPIRE", "other", "1", "FIELDS", "2", "a", "b")
+        assert client.ask("DEBUG", "SET-ACTIVE-EXPIRE", "1") == b"OK"
+        told = [replica.command() for _ in range(12)]
+        words = [vector[0] if len(vector) > 3 else b" ".join(vector) for vector in told]
+        assert words[:5] == [b"SELECT 0", b"HSET", b"HPEXPIREAT", b"HDEL h a", b"MULTI"]
+        assert sorted(words[5:7]) == [b"HDEL h b", b"HDEL h c"]
+        assert words[7:10] == [b"EXEC", b"HSET", b"HPEXPIREAT"]
+        assert sorted(words[10:]) == [b"HDEL other a", b"HDEL other b"]
+
+
 def test_a_replica_that_comes_back_gets_exactly_the_bytes_it_missed(master):
     with master.wire() as client:
         replica = BareReplica(master, "eof", "psync2")
