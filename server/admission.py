@@ -28,6 +28,8 @@ NO_TOUCH = 1 << 15  # its reads leave no access stamps
 IS_REPLICA = 1 << 16  # the link to a replica
 IS_MASTER = 1 << 17  # the link to the master: nothing refuses it
 CACHING = 1 << 18  # CLIENT CACHING was said: about the next command
+DEBUGS = 1 << 19  # its next EVAL runs under the debugger
+DEBUGS_IN_PLACE = 1 << 20  # and in this process, where what it changes stays
 
 EVERY_COMMAND = MONITORED | RESTRICTED | IN_MULTI | SUBSCRIBED | PAUSED_ALL
 EVERY_COMMAND |= IS_REPLICA | NO_TOUCH | CACHING

@@ -30,7 +30,19 @@ HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 class Connection:
     """A non-blocking stream socket and what stands behind it."""
 
-    __slots__ = ("socket", "session", "parser", "services", "stats", "clock", "dispatch", "ended", "armed", "closed")
+    __slots__ = (
+        "socket",
+        "session",
+        "parser",
+        "services",
+        "stats",
+        "clock",
+        "dispatch",
+        "ended",
+        "armed",
+        "closed",
+        "is_lent",
+    )
 
     def __init__(self, sock: Any, session: Session, services: Services) -> None:
         self.socket = sock
@@ -43,6 +55,7 @@ class Connection:
         self.ended = False  # the peer has sent its last byte
         self.armed = False  # the selector watches for writability
         self.closed = False
+        self.is_lent = False  # a child goes on with the client: closing here must not end it there
         session.connection = self
 
     # Input -----------------------------------------------------------------------------------------------------
@@ -226,9 +239,10 @@ class Connection:
         self.closed = True
         self.session.halted |= DOOMED
         self.session.connection = None  # no circle: the memory of a crowd that left is free at once
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        if not self.is_lent:
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
         self.socket.close()
 

@@ -229,7 +229,7 @@ class TlsConnection(Connection):
     def close(self) -> None:
         """Tell the peer that nothing follows, without waiting for its answer."""
         self.limit.cancel()
-        if self.is_open and not self.closed:
+        if self.is_open and not self.closed and not self.is_lent:
             try:
                 self.socket.unwrap()
             except (OSError, ValueError):
@@ -239,10 +239,11 @@ class TlsConnection(Connection):
         self.closed = True
         self.session.halted |= DOOMED
         self.session.connection = None
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        if not self.is_lent:
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
         self.socket.close()
 
 

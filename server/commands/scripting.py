@@ -6,6 +6,7 @@ Argument grammar and replies; what they do is `server.scripting`, imported with 
 from __future__ import annotations
 
 from protocol.reply import OK, Map, SetReply, Status
+from server.admission import DEBUGS, DEBUGS_IN_PLACE
 from server.keyspecs import ACCESS, RO, RW, UPDATE, numkeys
 from server.registry import (
     ALLOW_BUSY,
@@ -167,12 +168,14 @@ def script_kill(ctx: Session, argv: Argv) -> Any:
     syntax="mode=(YES | SYNC | NO)",
 )
 def script_debug(ctx: Session, argv: Argv) -> Any:
-    """Choose how scripts of this connection are debugged: here only NO is to be had."""
+    """Run this connection's scripts under the debugger, in a copy of the server or in place; or no longer."""
+    if ctx.out or ctx.server.dispatch.depth:
+        raise CommandError(b"ERR SCRIPT DEBUG must be called outside a pipeline")
     word = argv[2].upper()
-    if word in (b"YES", b"SYNC"):
-        raise CommandError(b"ERR the step by step debugger of scripts is not available in this server")
-    if word != b"NO":
+    if word not in (b"YES", b"SYNC", b"NO"):
         raise CommandError(b"ERR Use SCRIPT DEBUG YES/SYNC/NO")
+    ctx.set_mode(DEBUGS, word != b"NO")
+    ctx.set_mode(DEBUGS_IN_PLACE, word == b"SYNC")
     return OK
 
 

@@ -104,6 +104,8 @@ class Engine:
         self.register: Callable[..., None] = lambda *arguments: None  # set by functions while a library is loaded
         self.serve_others: Callable[[Session], None] = lambda session: None  # one turn of the loop for other clients
         self.is_stopping: Callable[[], bool] = lambda: False
+        self.reply_of: Callable[[Any], Any] = self.reply_to  # a debugger listens in
+        self.latest_refusal: Optional[ErrorReply] = None
 
     def interpreter(self, is_eval: bool) -> Interpreter:
         """The Lua state of scripts or of functions; raises CommandError where there is no interpreter."""
@@ -251,7 +253,7 @@ class Engine:
 
     def call(self, arguments: Any, raises: bool) -> Any:
         """redis.call and redis.pcall."""
-        reply = self.reply_to(arguments)
+        reply = self.reply_of(arguments)
         session = self.session
         kind = reply.__class__
         if kind is bytes or kind is int:
@@ -269,13 +271,13 @@ class Engine:
     def reply_to(self, arguments: Any) -> Any:
         """The reply to a command of the script; an ErrorReply where it is refused."""
         if not arguments:
-            return ErrorReply(NO_ARGUMENTS)
+            return self.refused(NO_ARGUMENTS, None, False)
         argv = arguments
         for argument in arguments:
             if argument.__class__ is not bytes:
                 converted = words_of(arguments)
                 if converted is None:
-                    return ErrorReply(BAD_ARGUMENTS)
+                    return self.refused(BAD_ARGUMENTS, None, False)
                 argv = converted
                 break
         dispatch = self.dispatch
@@ -307,11 +309,14 @@ class Engine:
             del operations[kept:]
         return reply
 
-    def refused(self, text: bytes, spec: Optional[CommandSpec] = None) -> ErrorReply:
+    def refused(self, text: bytes, spec: Optional[CommandSpec] = None, counted: bool = True) -> ErrorReply:
+        """The error for a command that does not run."""
         if spec is not None:
             self.services.stats.commands[spec.id].rejected += 1
-        self.services.stats.count_error(text)
-        return ErrorReply(text)
+        if counted:
+            self.services.stats.count_error(text)
+        refusal = self.latest_refusal = ErrorReply(text)
+        return refusal
 
     def refusal(self, run: Run, spec: CommandSpec, argv: Sequence[bytes]) -> Optional[bytes]:
         """Why a command may not run inside this script now, in Redis's order."""

@@ -62,6 +62,7 @@ class Interpreter:
         "load_library",
         "compile",
         "describe",
+        "debug_with",
         "memory_kib",
         "table_from",
     )
@@ -90,8 +91,16 @@ class Interpreter:
             self.load_library,
             self.compile,
             self.describe,
+            self.debug_with,
             self.memory_kib,
         ) = parts
+
+    def debug(self, talk: Dict[bytes, Callable[..., Any]]) -> None:
+        """Have scripts run under the debugger, which asks and tells through these functions."""
+        self.debug_with(self.compiled(self.compile, "debugger"), self.table_from(talk))
+
+    def end_debugging(self) -> None:
+        self.debug_with(None)
 
     @staticmethod
     def compiled(compile_chunk: Any, name: str) -> Any:

@@ -15,7 +15,7 @@ local loadstring, next, pairs, pcall, rawequal, rawget = loadstring, next, pairs
 local rawset, select, setfenv, setmetatable, tonumber = rawset, select, setfenv, setmetatable, tonumber
 local tostring, type, unpack, xpcall, collectgarbage = tostring, type, unpack, xpcall, collectgarbage
 local gcinfo, newproxy, string, table, math, coroutine = gcinfo, newproxy, string, table, math, coroutine
-local clock, getinfo, sethook = os.clock, debug.getinfo, debug.sethook
+local clock, getinfo, getlocal, sethook = os.clock, debug.getinfo, debug.getlocal, debug.sethook
 local format, find, sub, gsub, byte, floor = string.format, string.find, string.sub, string.gsub, string.byte, math.floor
 local concat = table.concat
 local lua_version, lua_globals = _VERSION, _G
@@ -241,12 +241,13 @@ local function hook()
   end
 end
 sethook(hook, '', TICKS)
+local watch, events = hook, ''  -- other than that while somebody debugs
 
 local create, resume = coroutine.create, coroutine.resume
 
 local function create_of(f)
   local co = create(f)
-  sethook(co, hook, '', TICKS)
+  sethook(co, watch, events, TICKS)
   return co
 end
 
@@ -393,6 +394,22 @@ if is_eval then
   calls.debug = function() end
 end
 globals.redis = protect(calls)
+
+-- Scripts run under a debugger from now on, or no longer. It gets what it needs to look into them.
+local plain_debug, plain_breakpoint = calls.debug, calls.breakpoint
+local function debug_with(debugger, talk)
+  if debugger then
+    for name, call in pairs(talk) do talk[name] = as_function(call) end
+    setfenv(debugger, environment)
+    watch, calls.debug, calls.breakpoint = debugger({getinfo = getinfo, getlocal = getlocal, loadstring = loadstring,
+      pcall = pcall, protected = protected, globals = globals, null = null, own = SELF, call = host.call,
+      name_of = tostring, convert = convert, without_own_position = without_own_position}, talk)
+    events = 'l'
+  else
+    watch, events, calls.debug, calls.breakpoint = hook, '', plain_debug, plain_breakpoint
+  end
+  sethook(watch, events, TICKS)
+end
 
 -- All that there is while a library is loaded: its functions see the rest when they run.
 local loading
@@ -612,4 +629,4 @@ local function describe(t)
   return names, values, flags, callback
 end
 
-return run, run_many, run_function, load_library, compile, describe, function() return collectgarbage('count') end
+return run, run_many, run_function, load_library, compile, describe, debug_with, function() return collectgarbage('count') end

@@ -59,20 +59,20 @@ class Scripts:
 
     def load(self, text: bytes) -> bytes:
         """SCRIPT LOAD: keep a script until the next flush."""
-        script = self.cached(text)
+        script = self.cached(text, False)
         script.is_loaded = True
         self.evaluated.pop(script.digest, None)
         return script.digest
 
-    def cached(self, text: bytes) -> Script:
-        """The script of a text, compiled if it is new."""
+    def cached(self, text: bytes, is_counted: bool = True) -> Script:
+        """The script of a text, compiled if it is new; one that counts may push out the oldest."""
         digest = self.digests.get(text)
         if digest is None:
             digest = sha1(text).hexdigest().encode()
         script = self.by_digest.get(digest)
         if script is None:
             script = self.compile(digest, text)
-            while len(self.evaluated) >= MAX_EVALUATED:
+            while is_counted and len(self.evaluated) >= MAX_EVALUATED:
                 oldest = next(iter(self.evaluated))
                 del self.evaluated[oldest]
                 self.digests.pop(self.by_digest.pop(oldest).text, None)

@@ -5,6 +5,7 @@ The engine, the cache of scripts and the interpreter behind them are made by the
 
 from __future__ import annotations
 
+from server import admission as when
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Iterator, Optional, Sequence, Tuple
 
     from server.reactor import Reactor
+    from server.scripting.debugging import Debugging
     from server.scripting.engine import Engine, Run
     from server.scripting.scripts import Scripts
     from server.services import Services
@@ -28,6 +30,7 @@ class Scripting:
         self.reactor = reactor
         self._engine: Optional[Engine] = None
         self._scripts: Optional[Scripts] = None
+        self._debugging: Optional[Debugging] = None
 
     def engine(self) -> Engine:
         if self._engine is None:
@@ -51,6 +54,8 @@ class Scripting:
         gate = dispatch.gate
         if gate.feed_monitors is not None:
             gate.feed_monitors(ctx, argv)  # before its own commands
+        if ctx.mode & when.DEBUGS:
+            return self.debugging().evaluate(ctx, argv, by_digest, read_only)
         return (self._scripts or self.scripts()).evaluate(ctx, argv, by_digest, read_only)
 
     def known_digests(self) -> Any:
@@ -59,6 +64,13 @@ class Scripting:
     def flush_scripts(self) -> None:
         if self._scripts is not None:
             self._scripts.flush()
+
+    def debugging(self) -> Debugging:
+        if self._debugging is None:
+            from server.scripting.debugging import Debugging
+
+            self._debugging = Debugging(self)
+        return self._debugging
 
     @property
     def running(self) -> Optional[Run]:
