@@ -130,7 +130,7 @@ class Blocking:
         """A key changed: remember it if somebody waits for it."""
         if key is not None:
             place = (db.number, key)
-            if place in self.queues:
+            if place in self.queues and event.wakes:
                 self.ready[place] = None
         elif event is FLUSHED or event is SWAPPED:
             number = db.number

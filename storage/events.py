@@ -11,15 +11,16 @@ class Event:
     """A kind of change: the name subscribers see and its class letter.
 
     One that does not touch is announced and logged, but breaks no WATCH and invalidates no client's cache: the value
-    is the same for who reads it.
+    is the same for who reads it. One that does not wake is no news to who waits for the key, either.
     """
 
-    __slots__ = ("name", "letter", "touches")
+    __slots__ = ("name", "letter", "touches", "wakes")
 
-    def __init__(self, name: bytes, letter: str, touches: bool = True) -> None:
+    def __init__(self, name: bytes, letter: str, touches: bool = True, wakes: bool | None = None) -> None:
         self.name = name
         self.letter = letter
         self.touches = touches
+        self.wakes = touches if wakes is None else wakes
 
     def __repr__(self) -> str:
         return "Event(%r, %r)" % (self.name, self.letter)
@@ -90,7 +91,7 @@ XSETID = Event(b"xsetid", "t", touches=False)
 XGROUP_CREATE = Event(b"xgroup-create", "t", touches=False)
 XGROUP_CREATECONSUMER = Event(b"xgroup-createconsumer", "t", touches=False)
 XGROUP_DELCONSUMER = Event(b"xgroup-delconsumer", "t", touches=False)
-XGROUP_DESTROY = Event(b"xgroup-destroy", "t", touches=False)
+XGROUP_DESTROY = Event(b"xgroup-destroy", "t", touches=False, wakes=True)
 XGROUP_SETID = Event(b"xgroup-setid", "t", touches=False)
 
 EXPIRED = Event(b"expired", "x")

@@ -181,6 +181,19 @@ def test_a_group_reader_is_told_that_its_group_is_gone(commands, answer, server,
         assert reader.read_raw() == answer
 
 
+def test_a_group_that_is_set_back_wakes_nobody_until_an_entry_comes(server, wire):
+    wire.command("XADD", "s", "1-1", "a", "b")
+    wire.command("XGROUP", "CREATE", "s", "g", "$")
+    with server.wire() as reader:
+        reader.send(encode(*WAIT_FOR_GROUP))
+        until_blocked(wire, 1)
+        wire.command("XGROUP", "SETID", "s", "g", "0")
+        until_blocked(wire, 1)
+        reader.expect_silence()
+        wire.command("XADD", "s", "2-1", "a", "b")
+        assert [entry[0] for entry in plain(parse(reader.read_raw()))[0][1]] == [b"1-1", b"2-1"]
+
+
 def test_a_plain_reader_waits_on_when_its_key_is_deleted_or_replaced(server, wire):
     wire.command("XADD", "s", "5-1", "a", "b")
     with server.wire() as reader:
