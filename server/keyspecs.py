@@ -11,7 +11,7 @@ Positions count from the command's name, which is 0; a subcommand's name is posi
 
 from __future__ import annotations
 
-from storage.numeric import parse_int
+from storage.numeric import leading_int, parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,11 +188,11 @@ def unknown(flags: int, notes: str = "") -> KeySpec:
     return KeySpec(flags, UNKNOWN, UNKNOWN, notes=notes)
 
 
-def find_keys(specs: Iterable[KeySpec], finder: Optional[KeyFinder], argv: Sequence[bytes]) -> KeyPositions:
+def find_keys(specs: Sequence[KeySpec], finder: Optional[KeyFinder], argv: Sequence[bytes]) -> KeyPositions:
     """Return (position, flags) of every key in a vector; none where its grammar is broken.
 
     Specifications come first; a vector that one of them cannot read, or a specification that depends on the
-    arguments, goes to the finder.
+    arguments, goes to the finder. A count that is no number has a finder of its own, as in Redis.
     """
     found: KeyPositions = []
     for spec in specs:
@@ -203,10 +203,26 @@ def find_keys(specs: Iterable[KeySpec], finder: Optional[KeyFinder], argv: Seque
             continue
         positions = spec.positions(argv)
         if positions is None or flags & INCOMPLETE:
-            return finder(argv) if finder is not None else []
+            if finder is not None:
+                return finder(argv)
+            return counted_keys(specs, spec, argv) if spec.find is KEYNUM else []
         for at in positions:
             found.append((at, flags))
     return found
+
+
+def counted_keys(specs: Iterable[KeySpec], counted: KeySpec, argv: Sequence[bytes]) -> KeyPositions:
+    """The keys that follow a count by what atoi(3) makes of it, then those at fixed positions, all without flags.
+
+    No command takes such a count, but COMMAND GETKEYS does.
+    """
+    at = counted.position + counted.count_at
+    first = counted.position + counted.first_at
+    count = leading_int(argv[at]) if at < len(argv) else 0
+    if not 0 < count <= (len(argv) - first) // counted.step:
+        return []
+    places = list(range(first, first + count * counted.step, counted.step))
+    return [(place, 0) for place in places + [spec.position for spec in specs if spec.is_single]]
 
 
 def legacy_range(specs: Sequence[KeySpec]) -> tuple[int, int, int, bool]:

@@ -38,6 +38,7 @@ _SIGNIFICAND_BITS = 64
 _MIN_EXPONENT = -16445
 _MAX_MAGNITUDE = 16384
 MAX_LONG_DOUBLE_CHARS = 5 * 1024  # the buffer (with a final NUL) that Redis copies a long double's text into
+MAX_INT64_DIGITS = 19
 _HUMAN_DIGITS = 17  # decimals of the human form, before trailing zeros go
 
 # Python 3.11 refuses int <-> decimal conversions beyond 4300 digits; longer numbers are converted in pieces.
@@ -103,6 +104,25 @@ def parse_unsigned(text: Bytes) -> int:
         raise ValueError("not an unsigned 64 bit integer")
     number = int(digits)
     return -number & UINT64_MAX if negative else number
+
+
+def leading_int(text: Bytes) -> int:
+    """The number a text begins with as atoi(3) reads it, cut to 32 bits; 0 if there is none."""
+    digits = bytes(text).lstrip(_WHITESPACE)
+    sign = digits[:1]
+    if sign in (b"-", b"+"):
+        digits = digits[1:]
+    length = len(digits) - len(digits.lstrip(b"0123456789"))
+    if length > MAX_INT64_DIGITS:
+        digits = digits[:length].lstrip(b"0")[: MAX_INT64_DIGITS + 1]  # more of them say no more
+        length = len(digits)
+    number = int(digits[:length] or b"0")
+    return wrap_int32(max(-number, INT64_MIN) if sign == b"-" else min(number, INT64_MAX))
+
+
+def wrap_int32(number: int) -> int:
+    """What is left of a number that C keeps in an int."""
+    return (number + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 # ---------------------------------------------------------------------------------------------- doubles

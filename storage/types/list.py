@@ -26,6 +26,8 @@ from __future__ import annotations
 from _operator import indexOf
 from itertools import islice, repeat
 
+from storage.numeric import wrap_int32
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
@@ -249,7 +251,8 @@ class List(Elements):
         return found
 
     def replace(self, index: int, element: bytes, limits: EncodingLimits) -> None:
-        """Set the element at a client's index. Raises IndexError if there is none."""
+        """Set the element at a client's index, of which 32 bits count. Raises IndexError if there is none."""
+        index = wrap_int32(index)  # as in Redis, and for LSET alone: LINDEX finds nothing so far out
         length = len(self)
         if not -length <= index < length:
             raise IndexError(index)

@@ -65,11 +65,6 @@ OWN_DEPARTURES = (
         ),
     ),
     Difference(
-        "counts of keys that only atoi reads",
-        "COMMAND GETKEYS of Redis falls back to atoi for a count that is no integer; the command itself refuses it",
-        lambda name, argv, real, own: name == "COMMAND GETKEYS" and own.startswith(b"-ERR Invalid arguments"),
-    ),
-    Difference(
         "the serialized length that DEBUG OBJECT names",
         "scores that Redis packs as integers or prints with other digits",
         lambda name, argv, real, own: name == "DEBUG OBJECT" and real[:1] == own[:1] == b"+",

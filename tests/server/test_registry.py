@@ -18,6 +18,7 @@ from server.keyspecs import (
     RW,
     UPDATE,
     VARIABLE_FLAGS,
+    find_keys,
     key_range,
     keyword,
     legacy_range,
@@ -214,9 +215,14 @@ class TestKeys:
         assert self.keys("eval s 2 a b c", numkeys(RW, at=2)) == [(3, RW), (4, RW)]
         assert self.keys("eval s 0 a", numkeys(RW, at=2)) == []
 
-    @pytest.mark.parametrize("count", ["3", "-1", "x", "99999999999999999999", "+1"])
+    @pytest.mark.parametrize("count", ["3", "-1", "x", "99999999999999999999", "+3"])
     def test_a_count_that_does_not_fit_finds_nothing(self, count):
         assert self.keys(f"eval s {count} a b", numkeys(RW, at=2)) == []
+
+    @pytest.mark.parametrize("count", ["+1", "1x", "01", "\t1", "4294967297", "1.5"])
+    def test_a_count_that_only_atoi_reads_finds_keys_without_flags_and_the_destination_last(self, count):
+        specs = (one_key(OW), numkeys(RO, at=2))
+        assert find_keys(specs, None, [b"zunionstore", b"d", count.encode(), b"a"]) == [(3, 0), (1, 0)]
 
     def test_a_keyword_is_found_in_any_case_and_halves_what_follows(self):
         streams = keyword(RO, b"STREAMS", last=-1, limit=2)

@@ -13,6 +13,7 @@ from storage.numeric import (
     format_fixed,
     format_float,
     format_human,
+    leading_int,
     long_double_add,
     parse_float,
     parse_int,
@@ -277,6 +278,25 @@ def test_a_chain_of_increments_does_not_drift():
     for _ in range(1000):
         total = long_double_add(total, b"0.1")
     assert total == b"100"
+
+
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        (b"", 0),
+        (b"12", 12),
+        (b" \t-07x", -7),
+        (b"+3.9", 3),
+        (b"- 1", 0),
+        (b"2147483648", -(2**31)),
+        (b"4294967297", 1),
+        (b"0" * 5000 + b"5", 5),
+        (b"9" * 5000, -1),
+        (b"-" + b"9" * 5000, 0),
+    ],
+)
+def test_atoi_reads_a_beginning_and_keeps_32_bits(text, number):
+    assert leading_int(text) == number
 
 
 @pytest.mark.parametrize("a, b", [(b"inf", b"1"), (b"1", b"-inf"), (b"inf", b"-inf"), (b"1.1e4932", b"1.1e4932")])

@@ -115,6 +115,13 @@ def test_object_tells_encoding_and_age_of_a_value(wire):
     assert ask(wire, "DEBUG", "OBJECT", "nothing") == b"-ERR no such key"
 
 
+def test_a_number_is_counted_up_where_it_is(wire):
+    ask(wire, "SET", "n", "20000")
+    before = ask(wire, "DEBUG", "OBJECT", "n").split()[1]
+    ask(wire, "INCR", "n")
+    assert ask(wire, "DEBUG", "OBJECT", "n").split()[1] == before
+
+
 def test_changing_the_replication_id_shows_in_info(wire):
     before = ask(wire, "INFO", "replication")
     assert ask(wire, "DEBUG", "CHANGE-REPL-ID") == b"OK"

@@ -36,6 +36,8 @@ def elements(wire, key="l"):
         ("LINSERT none AFTER z x", 0, "abcabc"),
         ("LSET l 1 x", b"OK", "axcabc"),
         ("LSET l -1 x", b"OK", "abcabx"),
+        ("LSET l 4294967297 x", b"OK", "axcabc"),
+        ("LSET l -9223372036854775807 x", b"OK", "axcabc"),
         ("LPOP l", b"a", "bcabc"),
         ("RPOP l", b"c", "abcab"),
         ("LPOP l 2", [b"a", b"b"], "cabc"),
