@@ -17,6 +17,7 @@ from server.clients import Clients
 from server.commands import all_groups
 from server.connection import Connection
 from server.crash import CrashReports
+from server.debug_switches import DebugSwitches
 from server.dispatch import Dispatcher
 from server.greeting import greet, set_title, warn_of_system
 from server.info import Info
@@ -102,6 +103,7 @@ class Application:
         services.info.listeners = self.listening.listeners
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
         Persistence(services, self.reactor)
+        services.debug_subcommands.update(DebugSwitches(services, services.append_log).table())
         services.snapshots.functions = services.functions.sources
         services.loader.take_function = services.functions.load
         services.replication = Replication(services, self.reactor)

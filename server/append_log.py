@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from errno import EIO
-from time import monotonic
+from time import monotonic, sleep
 
 from server.children import REWRITE
 from server.fsync_thread import FsyncThread, sync_data
@@ -58,6 +58,7 @@ class AppendLog:
         self.fed = self.written = self.synced = 0
         self.current_size = 0  # bytes of all files
         self.base_size = 0  # what the size was after the last rewrite
+        self.pause_s = 0.0  # DEBUG AOF-FLUSH-SLEEP: a slow disk, for tests
         self.write_error = 0
         self.sync_error = 0
         self.complained_s = 0.0
@@ -162,6 +163,8 @@ class AppendLog:
     def write(self) -> bool:
         """Hand the buffer to the system; False if it would not take all of it."""
         data = self.buffer[0] if len(self.buffer) == 1 else b"".join(self.buffer)
+        if self.pause_s:
+            sleep(self.pause_s)
         done = 0
         view = memoryview(data)
         try:

@@ -16,7 +16,7 @@ from time import perf_counter_ns
 
 from protocol.encoder import encode_run, error_line
 from protocol.reply import NO_REPLY, OK, QUEUED, Block, Constant, ErrorReply
-from server.admission import IN_MULTI, MONITORED, RESTRICTED, TRACKING
+from server.admission import CACHING, IN_MULTI, MONITORED, RESTRICTED, TRACKING
 from server.gate import ASIDE, Gate
 from server.propagation import Propagation
 from server.registry import wrong_arity
@@ -404,6 +404,8 @@ class Dispatcher:
         self.stats.count_error(text)
         if session.mode & IN_MULTI:
             session.transaction.spoil()
+        elif session.mode & CACHING:
+            self.gate.end_caching(session, spec)
         append(error_line(text))
 
     def call(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:

@@ -154,9 +154,11 @@ class Gate:
         if session.mode & when.CACHING:
             self.end_caching(session, spec)
 
-    def end_caching(self, session: Session, spec: CommandSpec) -> None:
-        """CLIENT CACHING is about the next command, or about the transaction that it begins."""
-        if not session.mode & when.IN_MULTI and (spec.parent is None or spec.parent.name != b"client"):
+    def end_caching(self, session: Session, spec: CommandSpec | None) -> None:
+        """CLIENT CACHING is about the next command, a refused one too, or about the transaction that it begins."""
+        if session.mode & when.IN_MULTI:
+            return
+        if spec is None or spec.parent is None or spec.parent.name != b"client":
             session.mode &= ~when.CACHING
 
     def run_untouched(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:

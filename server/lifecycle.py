@@ -158,14 +158,20 @@ class Lifecycle:
 
     def finish(self) -> bytes | None:
         """Run the closing steps and stop; the error text if one refuses."""
-        for step in self.steps:
-            reason = step(self.flags)
-            if reason is not None:
-                self.log.warning(reason)
-                if not self.flags & FORCE:
-                    self.signalled = False
-                    return SHUTDOWN_FAILED
+        if self.run_steps(self.flags) is not None:
+            self.signalled = False
+            return SHUTDOWN_FAILED
         self.log.notice("Redis is now ready to exit, bye bye...")
         self.is_over = True
         self.stop()
+        return None
+
+    def run_steps(self, flags: int) -> Optional[str]:
+        """Run the closing steps; why one refuses, unless the end is forced."""
+        for step in self.steps:
+            reason = step(flags)
+            if reason is not None:
+                self.log.warning(reason)
+                if not flags & FORCE:
+                    return reason
         return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from server.session import Session
 
 RELOAD_FAILED = b"ERR Error trying to load the RDB dump, check server logs"
+LOG_FAILED = b"ERR Error trying to load the AOF files, check server logs."
 UNKNOWN_OPTION = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
 
 
@@ -48,21 +49,28 @@ def reload_log(ctx: Session, argv: Sequence[bytes]) -> Any:
     if persistence.append_log.state == ON:
         persistence.append_log.flush(forced=True)
     forget_data(ctx)
-    load(ctx, persistence.rewrite.replay)
+
+    def replay() -> None:
+        # From the disk, as a start would: a rewrite makes files also where nothing is logged.
+        persistence.append_log.files.read()
+        if not persistence.rewrite.replay():
+            raise LoadFailure("The append only file doesn't exist")
+
+    load(ctx, replay, LOG_FAILED)
     server.keyspace.dirty = 0
     server.log.notice("Append Only File loaded by DEBUG LOADAOF")
     return OK
 
 
-def load(ctx: Session, call: Any) -> None:
+def load(ctx: Session, call: Any, refusal: bytes = RELOAD_FAILED) -> None:
     try:
         call()
     except LoadFailure as failure:
         for line in failure.lines:
             ctx.server.log.warning(line)
-        raise CommandError(RELOAD_FAILED) from None
+        raise CommandError(refusal) from None
     except LoadStopped:
-        raise CommandError(RELOAD_FAILED) from None
+        raise CommandError(refusal) from None
 
 
 SUBCOMMANDS = {

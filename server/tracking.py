@@ -94,6 +94,7 @@ class TrackingTable:
         self.after_notifications = Expirations(self)
         self.victims: List[bytes] = []  # oldest keys last, as they were when the list was made
         self.turns_over_limit = 0
+        self.is_flush_awaited = False  # by the client that flushes: it is told before the reply
         self.flushed_in = -1  # the batch of changes that was answered with one message for all databases
 
     @property
@@ -239,6 +240,7 @@ class TrackingTable:
         self.total_items = 0
         for session in self.sessions:
             self.tell(session, None)
+        self.is_flush_awaited = False
 
     def broadcast(self) -> None:
         """Before sleeping: tell broadcasting clients of the keys that changed in this turn."""
@@ -285,7 +287,7 @@ class TrackingTable:
     def send(self, session: Session, target: Session, data: bytes) -> None:
         """Send now; after the reply and after messages to the same client where it is the tracking client's command."""
         dispatch = self.services.dispatch
-        if session is not dispatch.current and target is not dispatch.current:
+        if (session is not dispatch.current and target is not dispatch.current) or self.is_flush_awaited:
             target.send_encoded(data)
             return
         dispatch.deferred_last.append((target, data))

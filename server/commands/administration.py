@@ -112,10 +112,14 @@ def dbsize(ctx: Session, argv: Argv) -> int:
     return len(ctx.db)
 
 
-def check_mode_of_flush(argv: Argv) -> None:
-    # Both ways the keys are gone at once and their memory is freed in slices.
-    if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() not in (b"ASYNC", b"SYNC")):
+def begin_flush(ctx: Session, argv: Argv) -> None:
+    """Judge the mode. Either way the keys are gone at once and their memory is freed in slices; but in Redis a client
+    waits for the end of a synchronous flush, and so hears that its keys are invalid before it hears OK."""
+    mode = argv[1].upper() if len(argv) > 1 else b"SYNC"
+    if len(argv) > 2 or mode not in (b"ASYNC", b"SYNC"):
         raise CommandError(SYNTAX_ERROR)
+    tracking = ctx.server.tracking
+    tracking.is_flush_awaited = mode == b"SYNC" and bool(tracking.sessions) and not ctx.denies_blocking
 
 
 @server.command(
@@ -131,7 +135,7 @@ def check_mode_of_flush(argv: Argv) -> None:
 )
 def flushdb(ctx: Session, argv: Argv) -> Any:
     """Remove every key of the database."""
-    check_mode_of_flush(argv)
+    begin_flush(ctx, argv)
     ctx.keyspace.flush(ctx.db.number)
     ctx.propagate_as(*argv)  # also when there was nothing to remove here
     return OK
@@ -150,7 +154,7 @@ def flushdb(ctx: Session, argv: Argv) -> Any:
 )
 def flushall(ctx: Session, argv: Argv) -> Any:
     """Remove every key of every database."""
-    check_mode_of_flush(argv)
+    begin_flush(ctx, argv)
     ctx.keyspace.flush()
     ctx.propagate_as(*argv)
     ctx.server.snapshots.replace_by_empty()

@@ -261,7 +261,7 @@ def client_trackinginfo(ctx: Session, argv: Argv) -> Map:
     if tracking is None:
         flags, redirect, prefixes = [b"off"], -1, []
     else:
-        flags, redirect, prefixes = tracking.flag_names(), tracking.redirect, list(tracking.prefixes)
+        flags, redirect, prefixes = tracking.flag_names(), tracking.redirect, sorted(tracking.prefixes)
     return Map([(b"flags", SetReply(flags)), (b"redirect", redirect), (b"prefixes", prefixes)])
 
 

@@ -91,11 +91,6 @@ def debug_sleep(ctx: Session, argv: Argv) -> Any:
     return OK
 
 
-def debug_set_active_expire(ctx: Session, argv: Argv) -> Any:
-    ctx.keyspace.active_expiry = leading_int(argv[2]) != 0
-    return OK
-
-
 def debug_error(ctx: Session, argv: Argv) -> Any:
     raise CommandError(argv[2].replace(b"\r", b" ").replace(b"\n", b" "))
 
@@ -371,7 +366,7 @@ def debug_quicklist_packed_threshold(ctx: Session, argv: Argv) -> Any:
 def debug_structsize(ctx: Session, argv: Argv) -> Any:
     empty = [sys.getsizeof(kind()) if hasattr(sys, "getsizeof") else 0 for kind in (bytes, bytearray, dict)]
     bits = 64 if sys.maxsize > 2**32 else 32
-    return Status(b"bits:%d bytes:%d bytearray:%d dict:%d" % (bits, *empty))
+    return b"bits:%d bytes:%d bytearray:%d dict:%d" % (bits, *empty)
 
 
 def debug_client_eviction(ctx: Session, argv: Argv) -> Any:
@@ -386,10 +381,16 @@ def debug_replicate(ctx: Session, argv: Argv) -> Any:
 
 HELP = """
 DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+AOF-FLUSH-SLEEP <microsec>
+    Wait for so long before each write of the append only file.
 ASSERT
     End as after a failed assertion.
 CHANGE-REPL-ID
     Choose a new replication ID, as if the history were another one.
+CONFIG-REWRITE-FORCE-ALL
+    Rewrite the configuration file with every directive, defaults too.
+CRASH-AND-RECOVER [<milliseconds>]
+    Begin anew after a delay, without saving anything.
 DIGEST
     Return one hash of everything that is stored.
 DIGEST-VALUE <key> [<key> ...]
@@ -402,6 +403,8 @@ HTSTATS-KEY <key> [full]
     Describe the hash table of a value.
 LISTPACK <key>
     Print a small value to the log.
+LOADAOF
+    Empty the databases and load the append only file.
 LOG <message>
     Write a message to the log.
 OBJECT <key>
@@ -410,6 +413,8 @@ OOM
     End as when no memory is left.
 PANIC
     End as after an error from which there is no way back.
+PAUSE-CRON <0|1>
+    Stop or resume what is done from time to time by itself.
 POPULATE <count> [<prefix>] [<size>]
     Create string keys <prefix>:0, <prefix>:1 and so on, silently. The prefix
     is "key" where none is given; values are cut or filled to <size> bytes.
@@ -420,14 +425,20 @@ QUICKLIST <key> [<0|1>]
     Describe a long list; with 1 its elements go to the log, too.
 QUICKLIST-PACKED-THRESHOLD <size>
     Take the size from which Redis stores list elements on their own.
+RELOAD [MERGE] [NOFLUSH] [NOSAVE]
+    Save a snapshot, empty the databases, load it.
 REPLICATE <arg> [<arg> ...]
     Send a command to replicas without running it here.
+RESTART [<milliseconds>]
+    Rewrite the configuration, save, and begin anew after a delay.
 SDSLEN <key>
     Tell the lengths of a key and of the string it holds.
 SEGFAULT
     End by a segmentation fault.
 SET-ACTIVE-EXPIRE <0|1>
     Stop or resume deleting what has expired before somebody asks for it.
+SET-DISABLE-DENY-SCRIPTS <0|1>
+    Let scripts call what they may not call, or not any more.
 SLEEP <seconds>
     Do nothing for so long; decimals are allowed.
 STRINGMATCH-LEN <pattern> <string>
@@ -467,7 +478,6 @@ SUBCOMMANDS: dict[bytes, Subcommand] = {
     b"REPLICATE": (1, -1, debug_replicate),
     b"SDSLEN": (1, 1, debug_sdslen),
     b"SEGFAULT": (0, -1, debug_segfault),
-    b"SET-ACTIVE-EXPIRE": (1, 1, debug_set_active_expire),
     b"SLEEP": (1, 1, debug_sleep),
     b"STRINGMATCH-LEN": (2, 2, debug_stringmatch_len),
     b"STRINGMATCH-TEST": (0, 0, debug_stringmatch_test),

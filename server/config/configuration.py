@@ -58,7 +58,7 @@ class Config:
                 old_names[directive.old_name] = directive
             setattr(self, directive.attribute, directive.default)
         self._by_name.update(old_names)
-        self.dir = os.getcwdb()
+        self.dir = self.started_in = os.getcwdb()  # `dir` changes, where the process began does not
         self.config_file = b""  # absolute path, b"" without one
         # What start-up read for other parts: the words of each `user` and `rename-command` line.
         self.users: list[list[bytes]] = []
@@ -229,14 +229,17 @@ class Config:
 
     # ------------------------------------------------------------------------------------------- the file
 
-    def rewrite(self) -> None:
-        """CONFIG REWRITE: bring the file up to date. Raises CommandError when it cannot."""
+    def rewrite(self, everything: bool = False) -> None:
+        """CONFIG REWRITE: bring the file up to date. Raises CommandError when it cannot.
+
+        `everything` writes defaults too, which a file does not need.
+        """
         from server.config.rewriting import rewrite_file
 
         if not self.config_file:
             raise CommandError(b"ERR The server is running without a config file")
         try:
-            rewrite_file(self)
+            rewrite_file(self, everything)
         except OSError as error:
             reason = (error.strerror or str(error)).encode("utf-8", "replace")
             raise CommandError(b"ERR Rewriting config file: " + reason) from None

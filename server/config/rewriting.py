@@ -24,24 +24,25 @@ _KEPT = ("include", "rename-command", "user", "loadmodule", "sentinel")
 _WHITE = b" \t\r\n"
 
 
-def rewrite_file(config: Config) -> None:
-    """Bring the file of `config` up to date; a file that is gone is written anew. Raises OSError."""
+def rewrite_file(config: Config, everything: bool = False) -> None:
+    """Bring the file of `config` up to date, with defaults if `everything` is asked for; a file that is gone is written
+    anew. Raises OSError."""
     path = config.config_file
     try:
         with open(path, "rb") as file:
             old = file.read()
     except FileNotFoundError:
         old = b""
-    _replace(path, rewritten(config, old))
+    _replace(path, rewritten(config, old, everything))
 
 
-def rewritten(config: Config, old: bytes) -> bytes:
+def rewritten(config: Config, old: bytes, everything: bool = False) -> bytes:
     """The new content for a file whose content is `old`. O(lines)."""
     draft = _Draft(config, old)
     for directive in config.directives():
         draft.begin(directive.name)
         for line, is_forced in directive.lines(config.value_of(directive)):
-            draft.put(directive.name, line, is_forced)
+            draft.put(directive.name, line, is_forced or everything)
     if config.aclfile:
         draft.begin("user")
     elif config.user_lines is not None:

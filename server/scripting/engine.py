@@ -323,7 +323,7 @@ class Engine:
         flags = spec.flags
         session = self.session
         mode = self.dispatch.mode
-        if flags & declared.NOSCRIPT:
+        if flags & declared.NOSCRIPT and not self.services.scripting.admits_denied:
             return FORBIDDEN
         if mode & when.STALE_DATA and not flags & declared.STALE:
             return NOT_STALE

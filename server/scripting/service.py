@@ -28,6 +28,7 @@ class Scripting:
     def __init__(self, services: Services, reactor: Reactor) -> None:
         self.services = services
         self.reactor = reactor
+        self.admits_denied = False  # DEBUG SET-DISABLE-DENY-SCRIPTS: commands that scripts may not call, for tests
         self._engine: Optional[Engine] = None
         self._scripts: Optional[Scripts] = None
         self._debugging: Optional[Debugging] = None

@@ -214,3 +214,74 @@ def test_without_a_crash_log_the_process_just_dies(start_server):
         wire.command("DEBUG", "SEGFAULT")
     assert server.wait() == -signal.SIGSEGV
     assert "crashed by signal" not in server.log()
+
+
+@pytest.mark.parametrize(
+    "words, reply",
+    [
+        ("AOF-FLUSH-SLEEP 0", b"OK"),
+        ("DICT-RESIZING 1", b"OK"),
+        ("PAUSE-CRON 0", b"OK"),
+        ("REPLYBUFFER PEAK-RESET-TIME 100", b"OK"),
+        ("REPLYBUFFER RESIZING 1", b"OK"),
+        ("REPLYBUFFER PEAK-RESET-TIME soon", b"-ERR value is not an integer or out of range"),
+        ("CLUSTERLINK KILL all 0", b"-ERR Debug option only available for cluster mode enabled setup!"),
+        ("CONFIG-REWRITE-FORCE-ALL", b"-ERR CONFIG-REWRITE-FORCE-ALL failed: Bad address"),
+        ("LOADAOF", b"-ERR Error trying to load the AOF files, check server logs."),
+    ],
+)
+def test_switches_of_testers_are_taken_and_judged_as_in_redis(wire, words, reply):
+    assert ask(wire, "DEBUG", *words.split()) == reply
+
+
+def test_a_log_that_a_rewrite_made_is_loaded_although_nothing_is_logged(start_server):
+    server = start_server("--save", "", "--enable-debug-command", "yes")
+    with server.wire() as wire:
+        wire.command("SET", "k", "v")
+        wire.command("BGREWRITEAOF")
+        server.wait_for_log("Background AOF rewrite finished successfully")
+        wire.command("SET", "k", "later")
+        assert ask(wire, "DEBUG", "LOADAOF") == b"OK"
+        assert ask(wire, "GET", "k") == b"v"
+
+
+def test_a_configuration_written_with_every_directive_starts_a_server_that_has_the_same(start_server, tmp_path):
+    path = tmp_path / "redis.conf"
+    path.write_text("save 900 1\nenable-debug-command yes\nmaxmemory 100mb\n")
+    server = start_server(path)
+    with server.wire() as wire:
+        before = ask(wire, "CONFIG", "GET", "*")
+        assert ask(wire, "DEBUG", "CONFIG-REWRITE-FORCE-ALL") == b"OK"
+    assert "hz 10\n" in path.read_text()
+    server.restart()
+    with server.wire() as wire:
+        assert ask(wire, "CONFIG", "GET", "*") == before
+
+
+def test_a_restart_by_debug_keeps_the_process_and_its_arguments(start_server):
+    server = start_server("--save", "900 1", "--enable-debug-command", "yes", "--maxclients", "77")
+    run_ids = set()
+    for subcommand, kept in (("RESTART", b"v"), ("CRASH-AND-RECOVER", b"v")):
+        with server.wire() as wire:
+            run_ids.add(wire.ask("INFO", "server").split(b"run_id:")[1][:40])
+            wire.command("SET", "k", "v" if subcommand == "RESTART" else "lost")
+            with pytest.raises((Closed, OSError)):
+                wire.command("DEBUG", subcommand)
+        server.wait_until_ready()
+        with server.wire() as wire:
+            assert ask(wire, "GET", "k") == kept
+            assert ask(wire, "CONFIG", "GET", "maxclients") == [b"maxclients", b"77"]
+            run_ids.add(wire.ask("INFO", "server").split(b"run_id:")[1][:40])
+    assert len(run_ids) == 3
+
+
+def test_scripts_call_what_they_may_not_where_debug_says_so(wire):
+    pytest.importorskip("lupa")
+    refused = ask(wire, "EVAL", "return redis.call('time') and redis.pcall('multi')", "0")
+    assert refused.startswith(b"-ERR This Redis command is not allowed from script")
+    wire.command("DEBUG", "SET-DISABLE-DENY-SCRIPTS", "1")
+    try:
+        assert ask(wire, "EVAL", "return redis.call('role')[1]", "0") == b"master"
+    finally:
+        wire.command("DEBUG", "SET-DISABLE-DENY-SCRIPTS", "0")
+    assert ask(wire, "EVAL", "return redis.pcall('role')", "0").startswith(b"-ERR This Redis command is not allowed")

@@ -94,3 +94,30 @@ def test_client_list_shows_who_tracks(wire3):
     wire3.command("CLIENT", "TRACKING", "ON", "BCAST")
     line = wire3.ask("CLIENT", "INFO")
     assert b" flags=tB " in line and b" redir=0 " in line
+
+
+def test_who_flushes_and_waits_for_it_is_told_before_the_reply(server):
+    with server.wire(protocol=3) as reader:
+        reader.command("CLIENT", "TRACKING", "ON")
+        null, reply = b">2\r\n$10\r\ninvalidate\r\n_\r\n", b"+OK\r\n"
+        for words, expected in (
+            (("FLUSHALL", "SYNC"), null + reply),
+            (("FLUSHDB",), null + reply),
+            (("FLUSHALL", "ASYNC"), reply + null),
+        ):
+            reader.send(encode(*words))
+            assert reader.read_exactly(len(expected)) == expected
+
+
+def test_client_caching_ends_with_the_next_command_also_a_refused_one(server, wire):
+    with server.wire(protocol=3) as reader:
+        reader.command("CLIENT", "TRACKING", "ON", "OPTIN")
+        for words, is_over in ((("GET",), True), (("NOSUCH",), True), (("CLIENT", "CACHING"), False)):
+            reader.command("CLIENT", "CACHING", "YES")
+            reader.command(*words)
+            reader.command("GET", "k")
+            wire.command("SET", "k", "v")
+            if is_over:
+                assert plain(reader.command("PING")) == b"PONG"
+            else:
+                assert reader.read()[0] == b">"
