@@ -284,6 +284,8 @@ def format_float(number: float) -> bytes:
         # finds it too, unless it is so near the edge that the error margin hides it (1/64 of the half unit is
         # left out here, Grisu2 errs by less than 1/500). 0.8 us where Grisu2 itself takes 4 us.
         text = repr(number)
+        if len(text) < 17 and (number * 16.0).is_integer():
+            return text.encode()  # halves, quarters, ...: these digits are all there are
         if len(text) < 17 and "e" not in text:
             digits, _, decimals = text.partition(".")
             scale = 10 ** len(decimals)

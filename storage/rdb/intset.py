@@ -5,7 +5,7 @@ Header: width and count, 32 bits each, little-endian like everything in it.
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, pack, unpack_from
 
 from storage.rdb.corrupt import CorruptData
 
@@ -29,7 +29,7 @@ def decode(data: bytes) -> list[int]:
         raise CorruptData("intset size mismatch", 4)
     if not count:
         raise CorruptData("empty intset", 4)
-    items = list(Struct(f"<{count}{ITEM_FORMATS[width]}").unpack_from(data, HEADER.size))
+    items = list(unpack_from(f"<{count}{ITEM_FORMATS[width]}", data, HEADER.size))
     if items != sorted(set(items)):
         raise CorruptData("intset out of order", HEADER.size)
     return items
@@ -40,4 +40,4 @@ def encode(items: Iterable[int]) -> bytes:
     ordered = sorted(items)
     low, high = (ordered[0], ordered[-1]) if ordered else (0, 0)
     width = 2 if -INT16 <= low and high < INT16 else 4 if -INT32 <= low and high < INT32 else 8
-    return HEADER.pack(width, len(ordered)) + Struct(f"<{len(ordered)}{ITEM_FORMATS[width]}").pack(*ordered)
+    return HEADER.pack(width, len(ordered)) + pack(f"<{len(ordered)}{ITEM_FORMATS[width]}", *ordered)

@@ -13,7 +13,7 @@ from storage.rdb.corrupt import CorruptData
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 HEADER = Struct("<IH")
 HEADER_BYTES = 6
@@ -48,6 +48,8 @@ def _back_length(length: int) -> bytes:
     )
 
 
+AFTER_DIGITS = b":"  # the least string that begins with neither a digit nor a sign
+MAX_KNOWN = 4096
 SHORT_HEADS = tuple(bytes((0x80 | length,)) for length in range(SHORT))
 SHORT_TAILS = tuple(bytes((length + 1,)) for length in range(SHORT))
 
@@ -95,9 +97,34 @@ def assemble(entries: list[bytes]) -> bytes:
     return HEADER.pack(len(body) + EMPTY_BYTES, count if count < UNKNOWN_COUNT else UNKNOWN_COUNT) + body + END_BYTE
 
 
-def encode(values: Iterable[bytes]) -> bytes:
-    """The listpack of strings, about 250 ns each."""
-    return assemble([encode_entry(value) for value in values])
+def encode_entries(values: Collection[bytes]) -> list[bytes]:
+    """The entry of each string."""
+    if max(map(len, values), default=SHORT) >= SHORT or min(values) < AFTER_DIGITS:
+        return list(map(encode_entry, values))
+    # Short, and none begins with a sign or a digit: 180 -> 130 ns each.
+    heads, tails = SHORT_HEADS, SHORT_TAILS
+    return [heads[len(value)] + value + tails[len(value)] for value in values]
+
+
+def encode(values: Collection[bytes]) -> bytes:
+    """The listpack of strings, 150 to 250 ns each."""
+    return assemble(encode_entries(values))
+
+
+class KnownEntries(dict):  # type: ignore[type-arg]
+    """Entries by string, made at first use: the fields of hashes of one shape are the same again and again.
+
+    `list(map(known.__getitem__, values))` takes 30 ns each. It forgets when it has grown long.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, value: bytes) -> bytes:
+        if len(self) >= MAX_KNOWN:
+            self.clear()
+        entry = encode_entry(value)
+        self[value] = entry
+        return entry
 
 
 def decode(data: bytes) -> list[bytes]:
@@ -115,6 +142,7 @@ def decode(data: bytes) -> list[bytes]:
         raise CorruptData("listpack without an end", end)
     at = HEADER_BYTES
     small = SMALL_INTEGERS
+    from_bytes = int.from_bytes
     while at < end:
         code = data[at]
         if code < 0x80:
@@ -131,6 +159,14 @@ def decode(data: bytes) -> list[bytes]:
             append(data[at + 1 : stop])
             at = stop + 1
             continue
+        width = INTEGER_BYTES.get(code)
+        if width is not None:
+            stop = at + 1 + width
+            if stop >= end or data[stop] != width + 1:
+                raise CorruptData("listpack entry past the end or its length back is wrong", at)
+            append(b"%d" % from_bytes(data[at + 1 : stop], "little", signed=True))
+            at = stop + 1
+            continue
         at = _decode_rare(data, at, end, code, items)
     if count != UNKNOWN_COUNT and count != len(items):
         raise CorruptData("listpack count mismatch", 4)
@@ -141,16 +177,12 @@ INTEGER_BYTES = {0xF1: 2, 0xF2: 3, 0xF3: 4, 0xF4: 8}
 
 
 def _decode_rare(data: bytes, start: int, end: int, code: int, items: list[bytes]) -> int:
-    """Append the entry at `start`, which is no short string and no small integer; return where the next begins."""
+    """Append the entry at `start`, which is no short string and has no plain integer; return where the next begins."""
     at = start + 1
     if code < 0xE0:
         number = (code & 31) << 8 | data[at]
         at += 1
         items.append(b"%d" % (number - 8192 if number >= 4096 else number))
-    elif code in INTEGER_BYTES:
-        stop = at + INTEGER_BYTES[code]
-        items.append(b"%d" % int.from_bytes(data[at:stop], "little", signed=True))
-        at = stop
     else:
         if code < 0xF0:
             length = (code & 15) << 8 | data[at]

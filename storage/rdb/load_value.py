@@ -8,13 +8,15 @@ A loader is a generator that waits for bytes (see `Source`). None stands for a c
 
 from __future__ import annotations
 
+from operator import ne
+
 from storage.numeric import parse_float
 from storage.rdb import intset, layout, listpack, ziplist, zipmap
 from storage.rdb.corrupt import CorruptData
 from storage.rdb.load_stream import load_stream
 from storage.types.hash import Hash
 from storage.types.list import List
-from storage.types.set import Set
+from storage.types.set import INTSET, Set
 from storage.types.sorted_set import SortedSet
 
 TYPE_CHECKING = False
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from storage.rdb.source import Source, Steps
 
     Decoder = Callable[[bytes], list[bytes]]
+    Builder = Callable[[list[bytes], EncodingLimits], Any]
 
 INFINITY = float("inf")
 MAX_DEADLINE_MS = (1 << 48) - 2  # of a hash field, as in Redis
@@ -45,9 +48,8 @@ DECODERS: dict[int, Decoder] = {
     layout.ZSET_LISTPACK: listpack.decode,
     layout.SET_LISTPACK: listpack.decode,
 }
-LISTS = (layout.LIST, layout.LIST_ZIPLIST, layout.LIST_QUICKLIST, layout.LIST_QUICKLIST_2)
-SETS = (layout.SET, layout.SET_INTSET, layout.SET_LISTPACK)
-HASHES = (layout.HASH, layout.HASH_ZIPMAP, layout.HASH_ZIPLIST, layout.HASH_LISTPACK)
+PLAIN_SCORES = b"0123456789.-+"  # what scores made of are read alike by Python and C,
+MAX_PLAIN_SCORE = 25  # and if not longer, never overflow
 
 
 def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) -> Steps[Any]:
@@ -61,7 +63,11 @@ def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) 
     elif kind == layout.HASH:
         items = yield from source.texts(2 * (yield from source.number()))
     elif kind in (layout.ZSET, layout.ZSET_2):
-        return _sorted_set(source, *(yield from _read_scores(source, kind)), limits)
+        members, scores = yield from _read_scores(source, kind)
+        try:
+            return _sorted_set(members, scores, limits) if members else None
+        except CorruptData as error:
+            raise source.fail(error.reason) from None
     elif kind in (layout.LIST_QUICKLIST, layout.LIST_QUICKLIST_2):
         items = yield from _read_quicklist(source, kind)
     elif kind in (layout.STREAM, layout.STREAM_2, layout.STREAM_3):
@@ -78,18 +84,16 @@ def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) 
         raise source.fail(f"Unknown RDB encoding type {kind}")
     if not items:
         return None
-    if kind in LISTS:
-        return List.build(items, limits)
-    if kind in SETS:
-        value = Set.build(items, limits)
-        if len(value) != len(items):
-            raise source.fail("Duplicate set members detected")
-        return value
-    if kind in HASHES:
-        return _hash(source, items, limits)
-    if len(items) & 1:
-        raise source.fail("Sorted set member without a score")
-    return _sorted_set(source, items[::2], _scores(source, items[1::2]), limits)
+    try:
+        return BUILDERS[kind](items, limits)
+    except CorruptData as error:
+        raise source.fail(error.reason) from None
+
+
+def unpack_value(kind: int, data: bytes, limits: EncodingLimits) -> Any:
+    """The value of a type of DECODERS, or of a list's only node, from its packed string. Raises CorruptData."""
+    items = DECODERS[kind](data) if kind in DECODERS else listpack.decode(data)
+    return BUILDERS[kind](items, limits) if items else None
 
 
 def _unpack(source: Source, decode: Decoder) -> Steps[list[bytes]]:
@@ -102,35 +106,67 @@ def _unpack(source: Source, decode: Decoder) -> Steps[list[bytes]]:
         raise CorruptData(error.reason, min(begin + error.offset, source.offset())) from None
 
 
-def _hash(source: Source, items: list[bytes], limits: EncodingLimits) -> Hash:
+def _build_set(items: list[bytes], limits: EncodingLimits) -> Set:
+    value = Set.build(items, limits)
+    if len(value) != len(items):
+        raise CorruptData("Duplicate set members detected", 0)
+    return value
+
+
+def _build_intset(items: list[bytes], limits: EncodingLimits) -> Set:
+    """They were integers, all different."""
+    return Set.build(items, limits, INTSET if len(items) <= limits.set_max_intset_entries else None)
+
+
+def _build_hash(items: list[bytes], limits: EncodingLimits) -> Hash:
     if len(items) & 1:
-        raise source.fail("Hash field without a value")
-    pairs = iter(items)
-    table = dict(zip(pairs, pairs))
-    if len(table) * 2 != len(items):
-        raise source.fail("Duplicate hash fields detected")
-    return Hash.build(table, limits)
+        raise CorruptData("Hash field without a value", 0)
+    value = Hash.of_pairs(items, limits)
+    if len(value) * 2 != len(items):
+        raise CorruptData("Duplicate hash fields detected", 0)
+    return value
 
 
-def _sorted_set(
-    source: Source, members: list[bytes], scores: list[float], limits: EncodingLimits
-) -> Optional[SortedSet]:
-    if not members:
-        return None
+def _build_sorted_set(items: list[bytes], limits: EncodingLimits) -> SortedSet:
+    if len(items) & 1:
+        raise CorruptData("Sorted set member without a score", 0)
+    return _sorted_set(items[::2], _scores(items[1::2]), limits)
+
+
+def _sorted_set(members: list[bytes], scores: list[float], limits: EncodingLimits) -> SortedSet:
     table = dict(zip(members, scores))
     if len(table) != len(members):
-        raise source.fail("Zset has duplicate elements")
-    for score in scores:
-        if score != score:
-            raise source.fail("Zset with NAN score detected")
+        raise CorruptData("Zset has duplicate elements", 0)
+    if any(map(ne, scores, scores)):
+        raise CorruptData("Zset with NAN score detected", 0)
     return SortedSet.build(table, limits)
 
 
-def _scores(source: Source, texts: list[bytes]) -> list[float]:
+def _scores(texts: list[bytes]) -> list[float]:
     try:
-        return [parse_float(text) for text in texts]
+        if max(map(len, texts)) <= MAX_PLAIN_SCORE and not b"".join(texts).translate(None, PLAIN_SCORES):
+            return list(map(float, texts))
+        return list(map(parse_float, texts))
     except ValueError:
-        raise source.fail("Sorted set score is not a number") from None
+        raise CorruptData("Sorted set score is not a number", 0) from None
+
+
+# From the strings of a container, at least one, to the container.
+BUILDERS: dict[int, Builder] = {
+    layout.LIST: List.build,
+    layout.LIST_ZIPLIST: List.build,
+    layout.LIST_QUICKLIST: List.build,
+    layout.LIST_QUICKLIST_2: List.build,
+    layout.SET: _build_set,
+    layout.SET_INTSET: _build_intset,
+    layout.SET_LISTPACK: _build_set,
+    layout.HASH: _build_hash,
+    layout.HASH_ZIPMAP: _build_hash,
+    layout.HASH_ZIPLIST: _build_hash,
+    layout.HASH_LISTPACK: _build_hash,
+    layout.ZSET_ZIPLIST: _build_sorted_set,
+    layout.ZSET_LISTPACK: _build_sorted_set,
+}
 
 
 def _read_scores(source: Source, kind: int) -> Steps[tuple[list[bytes], list[float]]]:
@@ -153,7 +189,10 @@ def _read_scores(source: Source, kind: int) -> Steps[tuple[list[bytes], list[flo
             elif size == layout.SCORE_NAN:
                 raise source.fail("Zset with NAN score detected")
             else:
-                score = _scores(source, [(yield from source.raw(size))])[0]
+                try:
+                    score = parse_float((yield from source.raw(size)))
+                except ValueError:
+                    raise source.fail("Sorted set score is not a number") from None
         members.append(member)
         scores.append(score)
     return members, scores

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 MAX_LITERALS = 32
 WINDOW_BITS = 13
-MANY_LETTERS = 128  # bytes; up to here distinct letters are counted first, 1 us instead of 6
+SHORT = 512  # bytes; up to here only what has very few letters is compressed
+SAMPLE = 40
+FEW_LETTERS = 16  # a letter occurs that often on the average
 MAX_DISTANCE = 1 << WINDOW_BITS
 MAX_MATCH = 264  # 2 + 7 + 255
 MIN_SAVING = 4  # bytes, as in Redis; what saves less is stored as it is
@@ -69,16 +71,18 @@ def pays(data: bytes) -> bool:
 
     zlib with fixed codes and a window of LZF's size finds what LZF finds and comes out 5 to 20 % smaller, so that 40 %
     by zlib are half by LZF. Redis takes any saving; here a byte costs 50 times what it costs there, and smaller savings
-    would make a snapshot of small hashes seven times as slow (10,000 a second, not 70,000) for a third of its size.
+    would make a snapshot of small hashes seven times as slow to write and half as fast to load for a third of its size.
+    So short strings, such as the packed form of a small container, are compressed only if they repeat very few letters.
     """
     size = len(data)
-    if size < MANY_LETTERS and len(set(data)) * 2 > size:
-        return False
+    if size <= SHORT:
+        # The beginning alone is often too varied, and quicker to count.
+        return len(set(data[:SAMPLE])) * FEW_LETTERS < size and len(set(data)) * FEW_LETTERS < size
     try:
         from zlib import DEFLATED, Z_FIXED, compressobj
     except ImportError:
         return True
-    estimate = compressobj(1, DEFLATED, -WINDOW_BITS if size > 512 else -9, 1, Z_FIXED)
+    estimate = compressobj(1, DEFLATED, -WINDOW_BITS, 1, Z_FIXED)
     return (len(estimate.compress(data)) + len(estimate.flush())) * 5 < size * 2
 
 
@@ -88,7 +92,7 @@ def compress(data: bytes) -> Optional[bytes]:
     # Every saving needs triples that occur again. Both tests are exact refusals: 20 and 60 ns a byte instead of 150.
     if len(set(data)) > size - MIN_SAVING - 2:
         return None
-    if size < 512 and len(set(zip(data, data[1:], data[2:]))) > size - MIN_SAVING - 2:
+    if size <= SHORT and len(set(zip(data, data[1:], data[2:]))) > size - MIN_SAVING - 2:
         return None
     limit = size - MIN_SAVING
     out = bytearray()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from storage.rdb import layout
 from storage.rdb.corrupt import CorruptData
-from storage.rdb.load_value import load_value
+from storage.rdb.load_value import DECODERS, load_value, unpack_value
 from storage.rdb.source import Short, Source
 
 TYPE_CHECKING = False
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from storage.rdb.source import Steps
 
 MODULE_NAME_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+PACKED = {*DECODERS, layout.LIST_QUICKLIST_2}
+ONE_PACKED_NODE = bytes((1, layout.NODE_PACKED))
 MAX_UINT64 = (1 << 64) - 1
 
 
@@ -148,7 +150,7 @@ class Reader:
         while True:
             mark = source.pos
             if deadline_ms is None and idle_s is None and freq is None:
-                mark = self._plain_strings(db)
+                mark = self._plain_records(db)
             try:
                 opcode = source.byte()
                 if opcode <= layout.NEWEST_TYPE:
@@ -230,11 +232,11 @@ class Reader:
         self.version = version
         self._sink.header(version)
 
-    def _plain_strings(self, db: int) -> int:
-        """Read keys that hold short strings, with or without a deadline, as far as they stand in a row.
+    def _plain_records(self, db: int) -> int:
+        """Read keys that hold short strings or one packed string, as far as they stand in a row.
 
-        Leaves `pos` at the first record that is anything else or incomplete, and returns it. Inlined lengths and
-        strings: 2.6 -> 0.8 us a key.
+        Leaves `pos` at the first record that is anything else, incomplete or wrong, and returns it: who reads it next
+        knows what to say. Inlined lengths and strings: 2.6 -> 0.8 us a key.
         """
         source = self.source
         entry = self._sink.entry
@@ -249,7 +251,8 @@ class Reader:
             if buf[at] == 252:
                 deadline_ms = from_bytes(buf[at + 1 : at + 9], "little", signed=True)
                 at += 9
-            if buf[at]:
+            kind = buf[at]
+            if kind and kind not in PACKED:
                 break
             head = buf[at + 1]
             if head < 0x40:
@@ -263,6 +266,21 @@ class Reader:
             if end + 5 > size:
                 break
             key = buf[at:end]
+            if kind:
+                if kind == layout.LIST_QUICKLIST_2:
+                    if buf[end : end + 2] != ONE_PACKED_NODE:
+                        break
+                    end += 2
+                source.pos = end
+                try:
+                    value = unpack_value(kind, source.string(), self.limits)
+                except (Short, CorruptData, IndexError):
+                    break
+                if value is None:
+                    break
+                pos = source.pos
+                entry(db, key, value, deadline_ms, None, None)
+                continue
             head = buf[end]
             if head < 0x40:
                 at = end + 1

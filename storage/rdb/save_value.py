@@ -8,6 +8,7 @@ A large value comes in pieces, so that a child that saves it needs no second cop
 
 from __future__ import annotations
 
+from itertools import chain
 from struct import Struct
 
 from storage.numeric import format_float
@@ -31,17 +32,23 @@ if TYPE_CHECKING:
     Saved = tuple[int, Iterable[bytes]]
 
 PIECE_STRINGS = 1024
+WHOLE_LIMIT = 1 << 53  # beyond, not every whole number is a double
 DOUBLE = Struct("<d")
 UNSIGNED_64 = Struct("<Q")
 
 
-def save_value(value: Any, version: int, limits: EncodingLimits, compressing: bool) -> Saved:
-    """The type of a value and its bytes in pieces, for readers of that version of the format."""
+def save_value(
+    value: Any, version: int, limits: EncodingLimits, compressing: bool, known: listpack.KnownEntries | None = None
+) -> Saved:
+    """The type of a value and its bytes in pieces, for readers of that version of the format.
+
+    Who saves many values hands over `known`, in which the fields of hashes are kept.
+    """
     kind = value.__class__
     if kind is bytes or kind is bytearray:
         return layout.STRING, (encode_string(value, compressing),)
     if kind is hashes.Hash:
-        return _save_hash(value, limits, compressing)
+        return _save_hash(value, compressing, known)
     if kind is sets.Set:
         return _save_set(value, version, compressing)
     if kind is SortedSet:
@@ -62,12 +69,6 @@ def _strings(count: int, texts: Iterable[bytes], compressing: bool) -> Iterator[
             yield b"".join(pieces)
             pieces.clear()
     yield b"".join(pieces)
-
-
-def _interleaved(table: dict[bytes, bytes]) -> Iterator[bytes]:
-    for field, value in table.items():
-        yield field
-        yield value
 
 
 def _list_nodes(value: List, limits: EncodingLimits, compressing: bool) -> Iterator[bytes]:
@@ -109,12 +110,12 @@ def _save_set(value: sets.Set, version: int, compressing: bool) -> Saved:
     return layout.SET, _strings(len(value), value, compressing)
 
 
-def _save_hash(value: hashes.Hash, limits: EncodingLimits, compressing: bool) -> Saved:
+def _save_hash(value: hashes.Hash, compressing: bool, known: listpack.KnownEntries | None) -> Saved:
     deadlines = None if value.deadlines is None else value.deadlines.live
     if value.encoding is hashes.HASHTABLE:
         if deadlines:
             return layout.HASH_DEADLINES, _fields_with_deadlines(value, deadlines, compressing)
-        return layout.HASH, _strings(len(value), _interleaved(value), compressing)
+        return layout.HASH, _strings(len(value), chain.from_iterable(value.items()), compressing)
     if deadlines:
         get = deadlines.get
         items: list[bytes] = []
@@ -122,7 +123,10 @@ def _save_hash(value: hashes.Hash, limits: EncodingLimits, compressing: bool) ->
             items += (field, text, b"%d" % get(field, 0))
         blob = encode_string(listpack.encode(items), compressing)
         return layout.HASH_LISTPACK_DEADLINES, (UNSIGNED_64.pack(min(deadlines.values())), blob)
-    return layout.HASH_LISTPACK, (encode_string(listpack.encode(_interleaved(value)), compressing),)
+    entries = [b""] * (2 * len(value))
+    entries[::2] = listpack.encode_entries(value) if known is None else map(known.__getitem__, value)
+    entries[1::2] = listpack.encode_entries(value.values())
+    return layout.HASH_LISTPACK, (encode_string(listpack.assemble(entries), compressing),)
 
 
 def _fields_with_deadlines(value: hashes.Hash, deadlines: dict[bytes, int], compressing: bool) -> Iterator[bytes]:
@@ -141,10 +145,15 @@ def _fields_with_deadlines(value: hashes.Hash, deadlines: dict[bytes, int], comp
 
 def _save_sorted_set(value: SortedSet, limits: EncodingLimits, compressing: bool) -> Saved:
     if value.encoding_name(limits) == b"listpack":
-        items: list[bytes] = []
+        entries: list[bytes] = []
         for member, score in value.ascending():
-            items += (member, format_float(score))
-        return layout.ZSET_LISTPACK, (encode_string(listpack.encode(items), compressing),)
+            entries.append(listpack.encode_entry(member))
+            # Whole scores stand here as integers, -0.0 as 0. Without a detour by way of text: 0.7 -> 0.2 us.
+            if -WHOLE_LIMIT < score < WHOLE_LIMIT and score.is_integer():
+                entries.append(listpack.encode_integer(int(score)))
+            else:
+                entries.append(listpack.encode_entry(format_float(score)))
+        return layout.ZSET_LISTPACK, (encode_string(listpack.assemble(entries), compressing),)
     return layout.ZSET_2, _members_with_scores(value, compressing)
 
 

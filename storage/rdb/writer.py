@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from storage.rdb import layout
 from storage.rdb.crc64 import crc64
+from storage.rdb.listpack import KnownEntries
 from storage.rdb.save_value import save_value
 from storage.rdb.spelling import COMPRESS_ABOVE, LENGTHS, encode_length, encode_string
 
@@ -133,6 +134,7 @@ class SnapshotWriter:
         append = parts.append
         extend = parts.extend
         lengths = LENGTHS
+        known = KnownEntries()
         written = 0
         for key, value in db.data.items():
             if lapses:
@@ -154,7 +156,7 @@ class SnapshotWriter:
                 else:
                     extend((b"\0", lengths[key_size], key, encode_string(value, compressing)))
             else:
-                kind, pieces = save_value(value, self.version, self.limits, compressing)
+                kind, pieces = save_value(value, self.version, self.limits, compressing, known)
                 extend((bytes((kind,)), encode_string(key, compressing)))
                 held = 0
                 for piece in pieces:

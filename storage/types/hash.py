@@ -80,17 +80,29 @@ class Hash(IndexedDict):
         """Make a hash of all its items at once, as a snapshot holds them. O(n) at C speed."""
         new = cls()
         new.update(items)
-        longest = limits.hash_max_listpack_value
-        if (
-            len(new) > limits.hash_max_listpack_entries
-            or max(map(len, new), default=0) > longest
-            or max(map(len, new.values()), default=0) > longest
-        ):
-            new.encoding = HASHTABLE
+        new.choose_encoding(limits)
         if deadlines:
             for field, deadline_ms in deadlines.items():
                 new.set_deadline(field, deadline_ms)
         return new
+
+    @classmethod
+    def of_pairs(cls, items: Sequence[bytes], limits: EncodingLimits) -> Hash:
+        """`build` from fields each followed by its value; of a field that is there twice the last value stays."""
+        new = cls()
+        new.update(zip(items[::2], items[1::2]))
+        new.choose_encoding(limits)
+        return new
+
+    def choose_encoding(self, limits: EncodingLimits) -> None:
+        """See whether it is a hashtable by now. O(n)."""
+        longest = limits.hash_max_listpack_value
+        if (
+            len(self) > limits.hash_max_listpack_entries
+            or max(map(len, self), default=0) > longest
+            or max(map(len, self.values()), default=0) > longest
+        ):
+            self.encoding = HASHTABLE
 
     def encoding_name(self, limits: EncodingLimits) -> bytes:
         """What OBJECT ENCODING says."""

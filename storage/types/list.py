@@ -113,9 +113,12 @@ class List(Elements):
         """Make a list of all its elements at once, as a snapshot holds them. O(n)."""
         new = cls(elements)
         max_bytes, max_count = node_limits(limits.list_max_listpack_size)
-        # The smallest entry takes 2 bytes: a long list need not be measured.
-        if len(new) > max_count or 2 * len(new) > max_bytes or new.measure() > max_bytes:
-            new.become_quicklist(len(new))
+        count = len(new)
+        # The smallest entry takes 2 bytes: a long list need not be measured. Nor one that fits whatever its elements.
+        if count > max_count or 2 * count > max_bytes:
+            new.become_quicklist(count)
+        elif sum(map(len, new)) + PACKED_ENTRY * count + PACKED_FRAME > max_bytes and new.measure() > max_bytes:
+            new.become_quicklist(count)
         return new
 
     # ------------------------------------------------------------------------------------------ encoding

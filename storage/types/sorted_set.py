@@ -120,12 +120,11 @@ class SortedSet(Table):
     def build(cls, table: Mapping[bytes, float], limits: EncodingLimits) -> SortedSet:
         """Make a set of all its entries at once. O(n log n) at C speed, O(n) if they come in order."""
         new = cls.create(len(table), max(map(len, table), default=0), limits)
-        if new.encoding is LISTPACK:
+        new.update(table)
+        if new.encoding is LISTPACK and 0.0 in table.values():
             # There Redis keeps whole scores as integers: -0.0 becomes 0.0.
             for member, score in table.items():
                 new[member] = score + 0.0
-        else:
-            new.update(table)
         if len(new) > LAZY_MAX:
             new._order()
         return new

@@ -71,7 +71,7 @@ def test_lzf_over_random_texts_of_few_letters_is_faithful():
 
 def test_compression_is_tried_only_where_it_would_about_halve():
     rng = random.Random(4)
-    assert lzf.pays(b"abc" * 10) and lzf.pays(b"the same line\n" * 2000)
+    assert lzf.pays(b"abc" * 20) and lzf.pays(b"the same line\n" * 2000)
     assert not lzf.pays(bytes(rng.randrange(256) for _ in range(2000)))
     assert not lzf.pays(b"one sentence without any of its words twice")
 
@@ -103,6 +103,22 @@ def test_lzf_refuses_what_does_not_give_the_declared_size(packed, size):
 def test_listpack_keeps_integers_lookalikes_and_strings_of_every_size():
     values = [b"%d" % number for number in INTEGERS] + LOOKALIKES + [b"x" * size for size in SIZES]
     assert listpack.decode(listpack.encode(values)) == values
+
+
+@pytest.mark.parametrize("values", [[], [b"word"] * 3, [b":", b"w" * 63], [b"w", b"w" * 64], [b"w", b"5"], [b"w", b""]])
+def test_entries_made_together_are_those_made_one_by_one(values):
+    one_by_one = [listpack.encode_entry(value) for value in values]
+    assert listpack.encode_entries(values) == one_by_one
+    known = listpack.KnownEntries()
+    for _ in range(2):
+        assert list(map(known.__getitem__, values)) == one_by_one
+
+
+def test_known_entries_do_not_grow_without_end():
+    known = listpack.KnownEntries()
+    for number in range(2 * listpack.MAX_KNOWN + 5):
+        known[b"f%d" % number]
+    assert len(known) == 5
 
 
 @pytest.mark.parametrize(
