@@ -2,6 +2,8 @@
 """Measure this server beside a real one, in alternating rounds of one run.
 
     python3 scripts/bench.py [--tests set,get] [--depths 1,16] [--rounds 3] [--python pypy3] [--json FILE]
+    python3 scripts/bench.py --also pypy3 --plot FILE.svg       this server on two interpreters, and a picture of it
+    python3 scripts/bench.py --publish      what the README shows: picture, table, setting; on an idle machine
     python3 scripts/bench.py --startup      time from starting the process to its first PONG
     python3 scripts/bench.py --memory       resident bytes per key and per idle connection
 
@@ -29,6 +31,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts import bench_plot  # noqa: E402
 from tests.harness import processes  # noqa: E402
 from tests.harness.wire import Wire, encode, plain  # noqa: E402
 
@@ -67,6 +70,8 @@ CUSTOM = {
 REQUESTS = {1: 60_000, 16: 200_000}
 SLOW_TESTS = {"lrange_100": 8, "lrange_300": 16, "lrange_500": 24, "lrange_600": 30, "mset": 3}
 DEFAULT_TESTS = "set,get,incr,mset,ping"
+PUBLISHED_TESTS = "set,get,incr,lpush,hset,sadd,zadd"
+WARM_UP_REQUESTS = 100_000  # until a just-in-time compiler has seen the loop
 
 
 class NotServed(Exception):
@@ -213,6 +218,13 @@ def start_pair(options: argparse.Namespace) -> dict[str, processes.Server]:
     if options.own:
         os.environ["REDISELECT_SERVER"] = options.own
     servers = {"own": processes.start_own("--save", "", "--appendonly", "no")}
+    if options.also:
+        before = os.environ.get("REDISELECT_PYTHON")
+        os.environ["REDISELECT_PYTHON"] = options.also
+        servers["also"] = processes.start_own("--save", "", "--appendonly", "no")
+        os.environ.pop("REDISELECT_PYTHON")
+        if before:
+            os.environ["REDISELECT_PYTHON"] = before
     if processes.real_binary():
         servers["redis"] = processes.start_real("--appendonly", "no")
     for server in servers.values():
@@ -231,9 +243,41 @@ def measure_rounds(
     return rounds
 
 
+def labels_of(servers: dict[str, processes.Server]) -> dict[str, str]:
+    """What each server calls itself."""
+    found = {}
+    for name, server in servers.items():
+        with server.wire() as wire:
+            text = plain(wire.command("INFO", "server")).decode()
+        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        found[name] = "Redis " + fields["redis_version"]
+        if name != "redis":
+            program = "import platform as p; print(p.python_implementation(), p.python_version())"
+            version = subprocess.run([server.command[0], "-c", program], capture_output=True, text=True).stdout.strip()
+            found[name] = "rediselect" + (f" on {version}" if version else "")
+    return found
+
+
+def describe_machine() -> dict[str, object]:
+    processor = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        processor = models[0] if models else processor
+    except OSError:
+        pass
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None
+    system = f"{platform.system()} {platform.release().split('-')[0]}"
+    return {"processor": processor, "system": system, "cores": os.cpu_count(), "load": load}
+
+
 def bench(options: argparse.Namespace) -> dict[str, object]:
     servers = start_pair(options)
     results: list[dict[str, object]] = []
+    driver = f"redis-benchmark -c {CLIENTS} -r {KEYSPACE}" if shutil.which("redis-benchmark") else "own client"
+    head = {"kind": "throughput", "labels": labels_of(servers), "rounds": options.rounds, "driver": driver}
+    for server in servers.values():
+        measure(server, "set", 16, WARM_UP_REQUESTS)
     print(
         f"{'test':12} {'P':>3} {'own req/s':>10} {'redis':>10} {'ratio':>6} {'own us':>7} {'redis':>7} {'ratio':>6}"
         f" {'p50 ms':>7} {'redis':>6} {'p99 ms':>7} {'redis':>6}"
@@ -253,7 +297,7 @@ def bench(options: argparse.Namespace) -> dict[str, object]:
     finally:
         for server in servers.values():
             server.stop()
-    return {"kind": "throughput", "results": results}
+    return {**head, "results": results}
 
 
 def report(test: str, depth: int, requests: int, rounds: dict[str, list[dict[str, float]]]) -> dict[str, object]:
@@ -263,25 +307,28 @@ def report(test: str, depth: int, requests: int, rounds: dict[str, list[dict[str
         for name, measured in rounds.items()
     }
     entry["medians"] = medians
-    own, real = medians["own"], medians.get("redis", {})
+    real = medians.get("redis", {})
 
     def ratio(above: float | None, below: float | None) -> float | None:
         return above / below if above and below else None
 
-    entry["ratio_rps"] = ratio(own["rps"], real.get("rps"))
-    # Redis's time over ours: above is better for both ratios.
-    entry["ratio_cpu"] = ratio(real.get("cpu_us"), own["cpu_us"])
-
     def text(value: float | None, digits: int) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
 
-    print(
-        f"{test:12} {depth:3} {text(own['rps'], 0):>10} {text(real.get('rps'), 0):>10} "
-        f"{text(entry['ratio_rps'], 2):>6} {text(own['cpu_us'], 2):>7} {text(real.get('cpu_us'), 2):>7} "
-        f"{text(entry['ratio_cpu'], 2):>6} {text(own['p50_ms'], 2):>7} {text(real.get('p50_ms'), 2):>6} "
-        f"{text(own['p99_ms'], 2):>7} {text(real.get('p99_ms'), 2):>6}",
-        flush=True,
-    )
+    for name, own in medians.items():
+        if name == "redis":
+            continue
+        # Redis's time over ours: above is better for both ratios.
+        ratios = {"rps": ratio(own["rps"], real.get("rps")), "cpu": ratio(real.get("cpu_us"), own["cpu_us"])}
+        if name == "own":
+            entry["ratio_rps"], entry["ratio_cpu"] = ratios["rps"], ratios["cpu"]
+        print(
+            f"{test if name == 'own' else '  ' + name:12} {depth:3} {text(own['rps'], 0):>10} "
+            f"{text(real.get('rps'), 0):>10} {text(ratios['rps'], 2):>6} {text(own['cpu_us'], 2):>7} "
+            f"{text(real.get('cpu_us'), 2):>7} {text(ratios['cpu'], 2):>6} {text(own['p50_ms'], 2):>7} "
+            f"{text(real.get('p50_ms'), 2):>6} {text(own['p99_ms'], 2):>7} {text(real.get('p99_ms'), 2):>6}",
+            flush=True,
+        )
     return entry
 
 
@@ -381,6 +428,11 @@ def main() -> int:
     parser.add_argument("--requests", type=int, help="for each measurement (default: by depth)")
     parser.add_argument("--python", help="interpreter for this server")
     parser.add_argument("--own", help="command to measure in place of this server")
+    parser.add_argument("--also", help="another interpreter to measure this server on, in the same run")
+    parser.add_argument("--plot", type=Path, help="where to draw the rates, as SVG")
+    parser.add_argument(
+        "--publish", action="store_true", help=f"measure {PUBLISHED_TESTS} and write README.md and scripts/bench.svg"
+    )
     parser.add_argument("--json", type=Path, help="where to store every round (default: bench-results/)")
     parser.add_argument("--startup", action="store_true")
     parser.add_argument("--memory", action="store_true")
@@ -391,6 +443,9 @@ def main() -> int:
         os.environ["REDISELECT_PYTHON"] = options.python
     if options.own:
         os.environ["REDISELECT_SERVER"] = options.own
+    if options.publish:
+        options.tests = comma_list(PUBLISHED_TESTS)
+        options.also = options.also or shutil.which("pypy3")
     # The client's core, redis-benchmark included; servers are moved to the other one after they start.
     pin(0, 1)
     if options.startup:
@@ -400,12 +455,16 @@ def main() -> int:
     else:
         result = bench(options)
     result["command"] = processes.own_command()
-    result["machine"] = {"platform": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()}
+    result["machine"] = describe_machine()
     result["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     path = options.json or ROOT / "bench-results" / f"{result['kind']}-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1), encoding="utf-8")
     print(f"every round is in {path}")
+    if options.plot:
+        options.plot.write_text(bench_plot.draw(result), encoding="utf-8")
+    if options.publish:
+        bench_plot.publish(result)
     return 0
 
 
