@@ -97,11 +97,16 @@ class Blocking:
     def time_out(self, waiter: Waiter) -> None:
         """Answer a waiter whose time is up."""
         if self.waiters.get(waiter.session) is waiter:
-            self.release(waiter)
-            waiter.session.emit(waiter.block.on_timeout)
+            self.answer(waiter, waiter.block.on_timeout)
             dispatch = self.services.dispatch
             if dispatch.slow_floor_ns < 0:  # every command is logged: now this one has ended
                 dispatch.observe_slow(waiter.session, waiter.spec, waiter.argv, 0)
+
+    def answer(self, waiter: Waiter, reply: Any) -> None:
+        """End a wait without running the command again. It counts as called only now, as in Redis."""
+        self.release(waiter)
+        self.services.stats.of(waiter.spec).count(1, 0)
+        waiter.session.emit(reply)
 
     def unblock(self, session: Session, with_error: bool) -> bool:
         """CLIENT UNBLOCK: as if its time were up, or with an error. False if it does not wait for keys."""
@@ -114,7 +119,11 @@ class Blocking:
     def refuse(self, waiter: Waiter, text: bytes) -> None:
         """Answer a waiter with an error."""
         self.release(waiter)
-        self.services.stats.count_error(text)
+        stats = self.services.stats
+        counters = stats.of(waiter.spec)
+        counters.count(1, 0)
+        counters.failed += 1
+        stats.count_error(text)
         waiter.session.emit_error(text)
 
     def forget(self, session: Session) -> None:

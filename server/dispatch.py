@@ -432,9 +432,10 @@ class Dispatcher:
             self.settle(session, spec, argv)
         self.caller = caller
         elapsed = perf_counter_ns() - start
-        counters.count(1, elapsed)
-        if elapsed > self.slow_floor_ns and self.observe_slow is not None and reply.__class__ is not Block:
-            self.observe_slow(session, spec, argv, elapsed)
+        if reply.__class__ is not Block or session.denies_blocking:
+            counters.count(1, elapsed)
+            if elapsed > self.slow_floor_ns and self.observe_slow is not None:
+                self.observe_slow(session, spec, argv, elapsed)
         reader = self.current or session
         if (self.mode | reader.mode) & LOOKED_AT:
             self.gate.tell(reader, session, spec, argv)

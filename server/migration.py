@@ -313,5 +313,4 @@ class Migration:
         if transfer.reply:
             blocking.refuse(waiter, transfer.reply)
         else:
-            blocking.release(waiter)
-            transfer.session.emit(OK)
+            blocking.answer(waiter, OK)

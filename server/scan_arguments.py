@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Optional, Sequence
 
+NOVALUES_ELSEWHERE = b"ERR NOVALUES option can only be used in HSCAN"
 DEFAULT_COUNT = 10
 MAX_CURSOR = 2**64 - 1
 
@@ -58,7 +59,9 @@ class ScanOptions:
             elif of_keys and option == b"TYPE" and has_value:
                 position += 1
                 self.type_name = arguments[position].lower()
-            elif of_hash and option == b"NOVALUES":
+            elif option == b"NOVALUES":
+                if not of_hash:
+                    raise CommandError(NOVALUES_ELSEWHERE)
                 self.without_values = True
             else:
                 raise CommandError(SYNTAX_ERROR)

@@ -21,6 +21,9 @@ class CommandCounters:
     __slots__ = ("calls", "total_ns", "rejected", "failed", "histogram")
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.calls = 0
         self.total_ns = 0
         self.rejected = 0
@@ -35,14 +38,20 @@ class CommandCounters:
 
 
 class Stats:
-    """All counters since the start or the last CONFIG RESETSTAT."""
+    """All counters, most of them since the last CONFIG RESETSTAT."""
 
     def __init__(self, registry: Registry) -> None:
-        self.registry = registry
+        self.commands: List[CommandCounters] = [CommandCounters() for _ in registry.specs]
+        # Denials are no statistics to Redis: CONFIG RESETSTAT leaves them.
+        self.acl_denied_auth = 0
+        self.acl_denied_command = 0
+        self.acl_denied_key = 0
+        self.acl_denied_channel = 0
         self.reset()
 
     def reset(self) -> None:
-        self.commands: List[CommandCounters] = [CommandCounters() for _ in self.registry.specs]
+        for counters in self.commands:
+            counters.reset()  # in place: CONFIG RESETSTAT itself is the first that is counted again
         self.errors: Dict[bytes, int] = {}
         self.error_replies = 0
         self.unexpected_errors = 0
@@ -56,10 +65,6 @@ class Stats:
         self.turns_ns = 0
         self.reads = 0
         self.writes = 0
-        self.acl_denied_auth = 0
-        self.acl_denied_command = 0
-        self.acl_denied_key = 0
-        self.acl_denied_channel = 0
 
     def of(self, spec: CommandSpec) -> CommandCounters:
         return self.commands[spec.id]

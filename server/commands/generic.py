@@ -318,5 +318,6 @@ def scan(ctx: Session, argv: Argv) -> list[Any]:
         found = [key for key in found if db.peek(key) is not None]
     wanted = options.type_name
     if wanted is not None:
+        ctx.keyspace.hits += len(found)  # to tell a key's type Redis looks it up as a reader does
         found = [key for key in found if kinds.TYPE_NAMES[db.data[key].__class__] == wanted]
     return [b"%d" % following, found]

@@ -69,6 +69,7 @@ def set_deadlines(ctx: Session, argv: Argv, unit_ms: int, base_ms: int, command:
     kept = [field for field, answer in zip(fields, answers) if answer == DEADLINE_SET]
     if gone:
         db.changed(key, HDEL, len(gone))
+        ctx.keyspace.expired_fields += len(gone)
         for field in gone:
             ctx.propagate_as(b"HDEL", key, field)
         if db.drop_if_empty(key, value):
@@ -159,7 +160,7 @@ def hpersist(ctx: Session, argv: Argv) -> list[int]:
     cleared = answers.count(DEADLINE_CLEARED)
     if cleared:
         db.track_fields(key, value)
-        db.changed(key, HPERSIST, cleared)
+        db.changed(key, HPERSIST, 1)  # one change, as in Redis, however many fields
     return answers
 
 

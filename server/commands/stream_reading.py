@@ -114,6 +114,7 @@ def xreadgroup(ctx: Session, argv: Argv) -> Any:
         wanted.append((key, stream, group, None if text == b">" else strict_id(text)))
     found: list[tuple[bytes, Any]] = []
     ctx.propagate_nothing()
+    ctx.keyspace.hits += len(wanted)  # Redis looks every stream up twice, and INFO shows it
     for key, stream, group, above in wanted:
         consumer = group.consumers.get(options.consumer)
         if consumer is None:
@@ -126,9 +127,7 @@ def xreadgroup(ctx: Session, argv: Argv) -> Any:
             found.append((key, history(stream, consumer, above, options.count or -1, ctx.now_ms)))
         elif len(stream) and group.last_id < stream.log.last_live_id():
             found.append((key, deliver(ctx, key, stream, group, consumer, options)))
-        else:
-            continue
-        ctx.keyspace.dirty += 1
+            ctx.keyspace.dirty += 1
     if found:
         return ByName(found)
     if options.block_ms is None:

@@ -78,8 +78,7 @@ class Waits:
                 continue  # its time was up, or it is gone
             reply, enough = self.judge(wait)
             if enough:
-                self.services.blocking.release(waiter)
-                session.emit(reply)
+                self.services.blocking.answer(waiter, reply)
             else:
                 wait.block.on_timeout = reply
                 left.append(wait)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from server.version import VERSION
-from tests.harness.wire import plain
+from tests.harness.wire import encode, plain
 
 pytestmark = pytest.mark.wire
 
@@ -150,7 +150,45 @@ def test_resetstat_sets_back_everything_that_counts_events(wire):
         assert found[name] == "0", name
     assert int(found["total_commands_processed"]) <= 1
     assert "cmdstat_get" not in found
+    assert found["cmdstat_config|resetstat"].startswith("calls=1,")
     assert not [name for name in found if name.startswith("errorstat_")]
+
+
+def test_a_command_that_waited_counts_when_its_wait_ends_however_it_ends(server, wire):
+    wire.command("CONFIG", "RESETSTAT")
+    with server.wire() as waiting:
+        number = plain(waiting.command("CLIENT", "ID"))
+        assert plain(waiting.command("BLPOP", "nothing", "0.01")) is None
+        waiting.send(encode("BLPOP", "nothing", "0"))
+        while not plain(wire.command("CLIENT", "UNBLOCK", number, "ERROR")):
+            pass
+        assert plain(waiting.read()).startswith(b"-UNBLOCKED")
+        assert plain(waiting.command("WAIT", "1", "1")) == 0
+        plain(waiting.command("MIGRATE", "127.0.0.1", "1", "nothing", "0", "10"))
+        waiting.command("SET", "key", "value")
+        assert plain(waiting.command("MIGRATE", "127.0.0.1", "1", "key", "0", "10")).startswith(b"-IOERR")
+    found = fields(wire, "commandstats")
+    assert found["cmdstat_blpop"].startswith("calls=2,") and found["cmdstat_blpop"].endswith(",failed_calls=1")
+    assert found["cmdstat_wait"].startswith("calls=1,")
+    assert found["cmdstat_migrate"].startswith("calls=2,")
+
+
+@pytest.mark.parametrize(
+    "prepare, command, counted",
+    [
+        ("SET k v", "SCAN 0 TYPE string", {"keyspace_hits": 1}),
+        ("XGROUP CREATE k g 0 MKSTREAM", "XREADGROUP GROUP g c STREAMS k 0", {"keyspace_hits": 2}),
+        ("XGROUP CREATE k g 0 MKSTREAM", "XREADGROUP GROUP g c STREAMS k 0", {"rdb_changes_since_last_save": 1}),
+        ("HSET k a 1 b 2", "HEXPIRE k 0 FIELDS 2 a b", {"expired_subkeys": 2}),
+    ],
+)
+def test_what_one_command_adds_to_the_counters(wire, prepare, command, counted):
+    wire.command("DEL", "k")
+    wire.command(*prepare.split())
+    before = fields(wire, "everything")
+    wire.command(*command.split())
+    after = fields(wire, "everything")
+    assert {name: int(after[name]) - int(before[name]) for name in counted} == counted
 
 
 def test_the_keyspace_lists_databases_with_keys(wire):
