@@ -15,6 +15,7 @@ from soak.links import LibraryLink, Lost, Meter, RawLink, Refusal, Violation, li
 DECISIONS_SUMMED = 50  # commands whose checksum says whether two runs decided alike
 HISTORY = 12
 RECONNECT_S = 60.0
+ATTEMPTS_REMEMBERED = 6
 
 
 class Role:
@@ -41,6 +42,12 @@ class Role:
     def identity(self) -> str:
         """A name no client had before, to own keys by."""
         return f"{self.slot}.{self.generation}.{self.attempt}"
+
+    @property
+    def past_identities(self) -> list:
+        """Names under which this slot may have left keys: the data set shall not grow with each client that dies."""
+        before = [f"{self.slot}.{self.generation - 1}.{attempt}" for attempt in range(1, ATTEMPTS_REMEMBERED)]
+        return before + [f"{self.slot}.{self.generation}.{attempt}" for attempt in range(1, self.attempt)]
 
     def open(self, raw: bool = False):
         """Return a new connection to a server that has loaded its data."""

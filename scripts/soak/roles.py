@@ -35,8 +35,7 @@ class Mixed(Role):
         self.keys = [f"mixed:{self.identity}:{number}".encode() for number in range(self.KEYS)]
         self.model: dict = {}
         self.pending: list = []
-        old = [f"mixed:{self.slot}.{self.generation - 1}.1:{number}" for number in range(self.KEYS)]
-        self.ask("DEL", *old)
+        self.ask("DEL", *[f"mixed:{name}:{number}" for name in self.past_identities for number in range(self.KEYS)])
 
     def step(self) -> None:
         rng = self.rng
@@ -421,6 +420,9 @@ class Scan(Role):
         self.churn = [f"{name}:churn:{number}".encode() for number in range(60)]
         self.members = {b"stable:%d" % number for number in range(self.STABLE * 3)}
         self.hash, self.set, self.zset = f"{name}:hash", f"{name}:set", f"{name}:zset"
+        whole = sorted(self.keys) + self.churn + [key.encode() for key in (self.hash, self.set, self.zset)]
+        parts = [key[len(name) :] for key in whole]
+        self.ask("UNLINK", *[b"scan:%b%b" % (past.encode(), part) for past in self.past_identities for part in parts])
         self.ask("MSET", *[part for key in sorted(self.keys) for part in (key, b"x")])
         members = sorted(self.members)
         self.ask("HSET", self.hash, *[part for member in members for part in (member, b"x")])
@@ -482,6 +484,7 @@ class Deep(Role):
 
     def setup(self) -> None:
         self.key = f"pipeline:{self.identity}"
+        self.ask("DEL", *[f"pipeline:{name}" for name in self.past_identities])
         self.value = 0
         self.under_way = 0
 
