@@ -19,6 +19,7 @@ from time import monotonic, sleep
 from server.children import REWRITE
 from server.fsync_thread import FsyncThread, sync_data
 from server.log_directory import LogDirectory
+from server.propagation import TO_LOG
 from storage.aof.records import LogEncoder
 
 TYPE_CHECKING = False
@@ -40,6 +41,8 @@ OPEN_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 class AppendLog:
     """A sink of propagation."""
+
+    scope = TO_LOG
 
     def __init__(self, services: Services, reactor: Reactor, children: Children) -> None:
         self.services = services

@@ -3,7 +3,8 @@
 Collects operations while a unit runs and hands them to the sinks when it ends: `(database number, vector)` pairs,
 wrapped in MULTI and EXEC when there is more than one. Nothing random or relative to now may pass: a handler that needs
 another form than its own vector has said so with `ctx.propagate_as`. A sink is an object with
-`feed(number, argv)`; it adds SELECT itself. Must not know files or links.
+`feed(number, argv)`, which adds SELECT itself, and a
+`scope`, which says what it is to `redis.set_repl`. Must not know files or links.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from storage.events import EVICTED, EXPIRED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Sequence, Tuple
+    from typing import Any, Dict, List, Sequence, Tuple
 
     from server.dispatch import Dispatcher
     from server.session import Session
@@ -34,15 +35,20 @@ class Moment:
         self.stream = self.log = -1  # bytes; not known before the turn ends
 
 
+TO_LOG, TO_REPLICAS, EVERYWHERE = 1, 2, 3  # the numbers that scripts know
+
+
 class Propagation:
     """The operations of the unit under way, and who receives them."""
 
-    __slots__ = ("dispatch", "sinks", "operations", "lone_deletions", "moment", "is_moment_used")
+    __slots__ = ("dispatch", "sinks", "operations", "scope", "narrowed", "lone_deletions", "moment", "is_moment_used")
 
     def __init__(self, dispatch: Dispatcher) -> None:
         self.dispatch = dispatch
         self.sinks: List[Any] = []
         self.operations: List[Operation] = []
+        self.scope = EVERYWHERE  # of the commands that run now: a script may choose
+        self.narrowed: Dict[int, int] = {}  # place in `operations` to scope, where that is not everywhere
         self.moment = Moment()
         self.is_moment_used = False
         self.lone_deletions = False  # of keys or fields that have nothing to do with one another: their time came
@@ -67,13 +73,33 @@ class Propagation:
         instead, session.propagation = session.propagation, None
         if not self.sinks:
             return
+        count = len(self.operations)
         if instead is not None:
             for vector in instead:
                 self.operations.append((session.db.number, vector))
         elif dirty:
             self.operations.append((session.db.number, argv))
+        if self.scope != EVERYWHERE:
+            self.narrow(count)
         if self.operations:
             self.note_writer(session)
+
+    def add_for_replicas(self, number: int, argv: Sequence[bytes]) -> None:
+        if self.sinks and self.scope & TO_REPLICAS:
+            self.narrowed[len(self.operations)] = TO_REPLICAS
+            self.operations.append((number, argv))
+
+    def narrow(self, since: int) -> None:
+        """Send the operations from this place on where the script said; what expired meanwhile goes everywhere."""
+        if self.scope:
+            self.narrowed.update(dict.fromkeys(range(since, len(self.operations)), self.scope))
+        else:
+            del self.operations[since:]
+
+    def forget(self) -> None:
+        """What the unit under way has done shall be as if it had not been."""
+        self.operations.clear()
+        self.narrowed.clear()
 
     def note_writer(self, session: Session) -> None:
         """Something was propagated on behalf of this client."""
@@ -117,10 +143,15 @@ class Propagation:
             self.note_writer(self.dispatch.current)
         wrapped = len(operations) > 1 and not self.lone_deletions
         self.lone_deletions = False
+        narrowed, self.narrowed = self.narrowed, {}
         for sink in self.sinks:
             if wrapped:
                 sink.feed(operations[0][0], (b"MULTI",))
-            for number, vector in operations:
+            if narrowed:
+                kept = [pair for at, pair in enumerate(operations) if narrowed.get(at, EVERYWHERE) & sink.scope]
+            else:
+                kept = operations
+            for number, vector in kept:
                 sink.feed(number, vector)
             if wrapped:
                 sink.feed(operations[-1][0], (b"EXEC",))

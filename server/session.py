@@ -182,6 +182,12 @@ class Session:
             else:
                 self.propagation.append(argv)
 
+    def propagate_to_replicas(self, *argv: bytes) -> None:
+        """Replicate this instead of the command's own vector: the log has no use for it."""
+        if self.server.keyspace.recording:
+            self.server.dispatch.propagation.add_for_replicas(self.db.number, argv)
+            self.propagate_nothing()
+
     def propagate_nothing(self) -> None:
         """Replicate and log nothing for this command whatever it changed."""
         if self.server.keyspace.recording and self.propagation is None:

@@ -131,7 +131,7 @@ def sunsubscribe(ctx: Session, argv: Argv) -> Any:
 )
 def publish(ctx: Session, argv: Argv) -> int:
     """Send a message to a channel and count who received it."""
-    ctx.propagate_as(*argv)
+    ctx.propagate_to_replicas(*argv)
     count: int = ctx.server.pubsub.publish(argv[1], argv[2])
     return count
 
@@ -147,7 +147,7 @@ def publish(ctx: Session, argv: Argv) -> int:
 )
 def spublish(ctx: Session, argv: Argv) -> int:
     """Send a message to a shard channel and count who received it."""
-    ctx.propagate_as(*argv)
+    ctx.propagate_to_replicas(*argv)
     count: int = ctx.server.pubsub.publish_sharded(argv[1], argv[2])
     return count
 

@@ -7,6 +7,7 @@ nothing of its own and passes its master's bytes on as they are.
 
 from __future__ import annotations
 
+from server.propagation import TO_REPLICAS
 from storage.aof.records import LogEncoder, encode_record
 
 TYPE_CHECKING = False
@@ -27,6 +28,7 @@ class Feed:
     the history's offset in the middle of a turn calls `encode` first.
     """
 
+    scope = TO_REPLICAS
     __slots__ = ("history", "replicas", "passes_on", "_encoder", "_selected", "_run", "_pending", "_pending_bytes")
 
     def __init__(self, history: History, replicas: Dict[Session, Replica]) -> None:

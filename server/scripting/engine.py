@@ -15,6 +15,7 @@ from time import monotonic
 from protocol.reply import Constant, ErrorReply
 from server import admission as when
 from server import registry as declared
+from server.propagation import EVERYWHERE
 from server.scripting.drawing import Drawing
 from server.scripting.interpreter import Interpreter
 from server.scripting.values import IN_RESP2, IN_RESP3
@@ -45,7 +46,7 @@ FLAG_NAMES = {
     b"no-cluster": NO_CLUSTER,
     b"allow-cross-slot-keys": CROSS_SLOT,
 }
-REPL_NONE, REPL_ALL = 0, 3
+OFTEN_REFUSED = declared.NOSCRIPT | declared.WRITE | declared.MAY_REPLICATE
 MAX_STACKED = 200  # more arguments travel in a table
 BUSY_FUNCTION = b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
 KILLED_SCRIPT = b"ERR Script killed by user with SCRIPT KILL..."
@@ -100,7 +101,7 @@ class Engine:
         self.current: Optional[Run] = None
         self.drawing = Drawing()
         self.pending: Optional[bytes] = None
-        self.replicates = REPL_ALL
+        self.replicates = EVERYWHERE
         self.register: Callable[..., None] = lambda *arguments: None  # set by functions while a library is loaded
         self.serve_others: Callable[[Session], None] = lambda session: None  # one turn of the loop for other clients
         self.is_stopping: Callable[[], bool] = lambda: False
@@ -157,7 +158,7 @@ class Engine:
         session.mode = ctx.mode & (when.RESTRICTED | when.IS_MASTER)
         session.name = ctx.name
         session.speak(2)
-        self.replicates = REPL_ALL
+        self.replicates = EVERYWHERE
         run.is_function = not is_eval
         self.current = run
         self.pending = None
@@ -294,20 +295,20 @@ class Engine:
         assert run is not None
         flags = spec.flags
         session = self.session
-        if flags & (declared.NOSCRIPT | declared.WRITE) or spec.trips & (dispatch.mode | session.mode):
+        if flags & OFTEN_REFUSED or spec.trips & (dispatch.mode | session.mode):
             refusal = self.refusal(run, spec, argv)
             if refusal is not None:
                 return self.refused(refusal, spec)
         if flags & declared.WRITE:
             run.wrote = True
-        if self.replicates == REPL_ALL:
+        if self.replicates == EVERYWHERE:
             return dispatch.call(session, spec, argv)
-        operations = dispatch.propagation.operations
-        kept = len(operations)
-        reply = dispatch.call(session, spec, argv)
-        if self.replicates == REPL_NONE:
-            del operations[kept:]
-        return reply
+        propagation = dispatch.propagation
+        propagation.scope = self.replicates
+        try:
+            return dispatch.call(session, spec, argv)
+        finally:
+            propagation.scope = EVERYWHERE
 
     def refused(self, text: bytes, spec: Optional[CommandSpec] = None, counted: bool = True) -> ErrorReply:
         """The error for a command that does not run."""
@@ -332,9 +333,9 @@ class Engine:
             if refusal is not None:
                 return refusal
         is_master = session.mode & when.IS_MASTER
+        if run.read_only and flags & (declared.WRITE | declared.MAY_REPLICATE):
+            return NO_WRITES_HERE
         if flags & declared.WRITE:
-            if run.read_only:
-                return NO_WRITES_HERE
             if not run.wrote and not is_master:
                 if mode & when.READ_ONLY_REPLICA:
                     return READ_ONLY
@@ -376,8 +377,8 @@ class Engine:
     def set_repl(self, *arguments: Any) -> None:
         if len(arguments) != 1:
             raise ScriptError(b"ERR redis.set_repl() requires one argument.")
-        flags = arguments[0]
-        if flags.__class__ is not int or flags & ~REPL_ALL:
+        flags = number_of(arguments[0])
+        if flags & ~EVERYWHERE:
             raise ScriptError(b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
         self.replicates = flags
 
@@ -446,7 +447,7 @@ class Engine:
                 client.halted &= ~BLOCKED
         if self.is_stopping():
             # The process ends now: what the script has done so far is as if it had not been.
-            dispatch.propagation.operations.clear()
+            dispatch.propagation.forget()
             run.kill = KILLED_SCRIPT
 
     def end_run(self, is_function: bool) -> None:
@@ -489,6 +490,18 @@ def number_text(value: float) -> bytes:
     if value != value:
         return b"-nan"
     return format_float(value)
+
+
+def number_of(value: Any) -> int:
+    """A Lua value as C takes one for an integer: text may be a number too, and what is none is 0."""
+    if value.__class__ is bytes:
+        try:
+            value = parse_number(value)
+        except ValueError:
+            return 0
+    if value.__class__ is float:
+        return truncated(value)
+    return value if value.__class__ is int else 0
 
 
 def words_of(values: Sequence[Any]) -> Any:

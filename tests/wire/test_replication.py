@@ -11,6 +11,7 @@ import pytest
 from storage.aof.records import encode_record
 from tests.harness.processes import ROOT
 from tests.harness.wire import Wire, encode, plain
+from tests.wire.test_scripts import skip_without_interpreter
 
 PATIENCE_S = 10.0
 ID = b"0123456789" * 4
@@ -161,6 +162,29 @@ def test_units_are_wrapped_expiry_is_absolute_and_random_choices_are_told(master
         assert seen[5][:4] == [b"SET", b"k", b"v", b"PXAT"]
         assert seen[6] in ([b"SREM", b"set", b"only"], [b"DEL", b"set"])
         assert seen[7][:3] == [b"SET", b"f", b"0.5"]
+
+
+def test_a_script_chooses_who_hears_of_its_writes_and_messages_are_not_logged(start_server):
+    server = start_server("--appendonly", "yes", "--repl-diskless-sync-delay", "0")
+    replica = BareReplica(server)
+    replica.full_sync()
+    with server.wire() as wire:
+        skip_without_interpreter(wire)
+        script = """redis.call('set', 'a', 1) redis.set_repl(redis.REPL_AOF) redis.call('set', 'log', 2)
+            redis.set_repl(redis.REPL_REPLICA) redis.call('set', 'replica', 3)
+            redis.set_repl(redis.REPL_NONE) redis.call('set', 'none', 4) redis.call('publish', 'none', 5)"""
+        wire.ask("EVAL", script, 0)
+        wire.ask("PUBLISH", "channel", "text")
+        assert wire.ask("EVAL_RO", "return redis.call('publish', 'c', 'm')", 0).startswith(b"-ERR Write commands ")
+        wire.ask("SET", "end", 1)
+    heard = []
+    while not heard or heard[-1] != b"SET end 1":
+        heard.append(b" ".join(replica.command()))
+    one, end = b"MULTI set a 1", b"EXEC"
+    assert b" ".join(heard) == b"SELECT 0 %b set replica 3 %b PUBLISH channel text SET end 1" % (one, end)
+    log = b"".join(path.read_bytes() for path in (server.directory / "appendonlydir").glob("*.incr.aof"))
+    words = [word for word in log.split(b"\r\n") if word and word[:1] not in b"*$"]
+    assert b" ".join(words) == b"SELECT 0 %b set log 2 %b SET end 1" % (one, end)
 
 
 def test_each_field_whose_time_came_is_deleted_by_a_command_of_its_own(start_server):
