@@ -111,11 +111,13 @@ class Snapshots:
     def age(self) -> Any:
         """What eviction wants to find in a snapshot about a key: idle seconds, or frequency."""
         policy = self.services.config.maxmemory_policy
-        now_s = self.services.keyspace.clock.access_stamp
+        space = self.services.keyspace
+        now_s = space.clock.access_stamp
         if "lfu" in policy:
-            return lambda db, key: (None, db.access.get(key, 0) & 255)
+            return lambda db, key: (None, db.access.count_of(key))
         if "lru" in policy:
-            return lambda db, key: (max(0, now_s - db.access.get(key, now_s)), None)
+            since_s = space.stamps_since_s or now_s
+            return lambda db, key: (max(0, now_s - db.access.get(key, since_s)), None)
         return None
 
     def write_file(self, temporary: str, target: bytes, progress: Optional[Progress]) -> None:

@@ -9,7 +9,7 @@ clients, notifications, tracking, log, replicas) the keyspace swaps in the recor
 it must be called through the database each time and never be kept in a variable across commands.
 
 Invariants: every key of `deadlines` and of `field_deadlines` is in `data`; `index`, once built, holds exactly the keys
-of `data`; no container in `data` is empty (streams excepted).
+of `data` (while it grows: some of them); no container in `data` is empty (streams excepted).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from storage.deadlines import NEVER_MS, Deadlines
 from storage.errors import WrongType
 from storage.events import DEL, EXPIRED, HEXPIRED, KEYMISS, NEW
-from storage.scan_index import HashIndex
+from storage.scan_index import GrowingIndex, HashIndex
 from storage.types.hash import Hash
 
 TYPE_CHECKING = False
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from storage.scan_index import RandomSource
 
     T = TypeVar("T")
+
+GROWS_FROM = 5000  # keys; the index of fewer is made in 2 ms
+GROWING_NS_WHEN_ASKED = 1 << 62  # somebody needs all of it
 
 
 class Database:
@@ -267,6 +270,7 @@ class Database:
         self.lapses = self.deadlines.live
         self.field_deadlines = Deadlines(self.space.alarm)
         if self.index is not None:
+            bury(self.index)
             self.index = HashIndex()
         return count
 
@@ -334,9 +338,38 @@ class Database:
 
     def key_index(self) -> HashIndex:
         """The order in which SCAN walks; built at the first call in O(n log n) and kept from then on."""
-        if self.index is None:
-            self.index = HashIndex(self.data)
-        return self.index
+        index = self.index
+        if index is None:
+            index = self.index = HashIndex(self.data)
+        elif index.__class__ is GrowingIndex:
+            self.grow_index(GROWING_NS_WHEN_ASKED)
+            return self.key_index()
+        return index
+
+    def sampling_index(self) -> HashIndex:
+        """`key_index` for who wants some keys, not all: of many keys it is made a little at a time. See `grow_index`.
+
+        Holds at least one key if there is one.
+        """
+        index = self.index
+        if index is None:
+            if len(self.data) < GROWS_FROM:
+                return self.key_index()
+            index = self.index = GrowingIndex(self.data)
+        if not len(index) and index.__class__ is GrowingIndex:
+            self.grow_index(0)
+            return self.sampling_index()
+        return index
+
+    def grow_index(self, budget_ns: int) -> bool:
+        """Go on making the index for about this long; True if there is nothing to do any more."""
+        index = self.index
+        if index.__class__ is GrowingIndex and index is not None:
+            if not index.grow(budget_ns):
+                return False
+            self.index = HashIndex.like(index)
+            self.space.graveyard.bury(index.waiting)
+        return True
 
     def random_key(self, rng: RandomSource) -> bytes | None:
         """A key that is there, each with the same chance, or None. O(1) expected."""
@@ -365,6 +398,6 @@ class Database:
         assert all(key in self.data for key in self.access)
         self.deadlines._check()
         self.field_deadlines._check()
-        if self.index is not None:
+        if self.index is not None and self.index.__class__ is HashIndex:
             self.index._check()
             assert len(self.index) == len(self.data)

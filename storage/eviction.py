@@ -34,13 +34,14 @@ class Frequencies(dict):  # type: ignore[type-arg]  # dict[bytes, int] as a base
     any other number is stored as it is. So the other policies pay nothing for this one.
     """
 
-    __slots__ = ("clock", "rng", "log_factor", "decay_minutes")
+    __slots__ = ("clock", "rng", "log_factor", "decay_minutes", "begun")
 
     def __init__(self, clock: Clock, rng: RandomSource, log_factor: int, decay_minutes: int) -> None:
         self.clock = clock
         self.rng = rng
         self.log_factor = log_factor
         self.decay_minutes = decay_minutes
+        self.begun = (clock.access_stamp // 60 & MINUTES_MASK) << 8 | FIRST_COUNT  # keys that were there before
 
     def __setitem__(self, key: bytes, stamp: int) -> None:
         if stamp is self.clock.access_stamp:
@@ -58,7 +59,7 @@ class Frequencies(dict):  # type: ignore[type-arg]  # dict[bytes, int] as a base
 
     def count_of(self, key: bytes) -> int:
         """How often the key is used, on the logarithmic scale, as of now."""
-        stamp = self.get(key, FIRST_COUNT)
+        stamp = self.get(key, self.begun)
         count: int = stamp & MAX_COUNT
         if self.decay_minutes:
             elapsed = ((self.clock.access_stamp // 60) - (stamp >> 8)) & MINUTES_MASK
@@ -67,29 +68,28 @@ class Frequencies(dict):  # type: ignore[type-arg]  # dict[bytes, int] as a base
 
 
 def use_frequencies(space: Keyspace, rng: RandomSource, log_factor: int, decay_minutes: int) -> None:
-    """Count uses from now on. O(keys) when seconds were kept until now; every key begins like a new one."""
+    """Count uses from now on; every key begins like a new one."""
 
     def fresh() -> Frequencies:
         return Frequencies(space.clock, rng, log_factor, decay_minutes)
 
     space.new_access = fresh
-    now_minutes = space.clock.access_stamp // 60 & MINUTES_MASK
     for db in space.databases:
         if db.access.__class__ is Frequencies:
             db.access.log_factor, db.access.decay_minutes = log_factor, decay_minutes
-            continue
-        counts = fresh()
-        counts.update(dict.fromkeys(db.access, now_minutes << 8 | FIRST_COUNT))
-        db.access = counts
+        else:
+            space.graveyard.bury(db.access)
+            db.access = fresh()
 
 
 def use_times(space: Keyspace) -> None:
-    """Keep the second of the last use from now on. O(keys) when uses were counted until now."""
+    """Keep the second of the last use from now on; every key was used now, if uses were counted until now."""
     space.new_access = dict
-    now_s = space.clock.access_stamp
     for db in space.databases:
         if db.access.__class__ is Frequencies:
-            db.access = dict.fromkeys(db.access, now_s)
+            space.graveyard.bury(db.access)
+            db.access = {}
+            space.stamps_since_s = space.clock.access_stamp
 
 
 class Chooser:
@@ -182,14 +182,14 @@ class Chooser:
         """The more, the better a key can be done without: seconds of idleness, or rareness of use."""
         if db.access.__class__ is Frequencies:
             return MAX_COUNT - db.access.count_of(key)
-        return self.space.clock.access_stamp - db.access.get(key, 0)
+        return self.space.clock.access_stamp - db.access.get(key, self.space.stamps_since_s)
 
     def sample(self, db: Database, count: int) -> list[bytes]:
         """Some keys that may be given up, at least one if there is one."""
-        index = db.key_index()
+        index = db.sampling_index()
         rng = self.rng
         if not self.only_volatile:
-            return [index.random(rng) for _ in range(min(count, len(db.data)))]
+            return [index.random(rng) for _ in range(min(count, len(index)))]
         lapses = db.lapses
         found: list[bytes] = []
         for _ in range(count * TRIES_A_SAMPLE):

@@ -54,6 +54,7 @@ class Keyspace:
         "hides_lapsed",
         "active_expiry",
         "new_access",
+        "stamps_since_s",
     )
 
     def __init__(self, databases: int = 16, clock: Clock | None = None, limits: EncodingLimits | None = None) -> None:
@@ -78,6 +79,7 @@ class Keyspace:
         self.hides_lapsed = True
         self.active_expiry = True
         self.new_access: Callable[[], dict[bytes, int]] = dict  # see storage.eviction
+        self.stamps_since_s = 0  # of keys without a stamp of their own
         self.databases = [Database(number, self, self.clock) for number in range(databases)]
         self.record(False)
 

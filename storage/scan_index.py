@@ -24,6 +24,7 @@ besides the keys. The growth is that of cache misses.
 from __future__ import annotations
 
 from sys import hash_info
+from time import perf_counter_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ MERGE_BELOW = MERGED_KEYS // 2  # only a page as small as this asks for its neig
 BULK_KEYS = 40  # most keys a page gets on average when built at once; few then exceed PAGE_KEYS
 MAX_SLOTS_PER_PAGE = 16  # good hashes need 4 to 8; with bad ones a page grows instead of the directory
 MIN_DEPTH = 1  # so that one page never holds both signs, and the order of hash() is the order of places
+STRANDS = 512  # a growing index takes its keys in as many passes
+GROWN_TOGETHER = 256  # keys entered between two looks at the clock, about 200 us
 SPARSE = 4  # slots per page at which the directory may halve
 
 
@@ -295,6 +298,14 @@ class HashIndex:
         """The lists that a slow, piecewise release has to empty, last one first. The index is unusable then."""
         return [self._pages, self._directory]
 
+    @classmethod
+    def like(cls, other: HashIndex) -> HashIndex:
+        """The same index as an object of this class; the other one is unusable then."""
+        index = cls.__new__(cls)
+        for name in HashIndex.__slots__:
+            setattr(index, name, getattr(other, name))
+        return index
+
     def _check(self) -> None:
         """Assert the invariants of the module's docstring. O(n)."""
         directory, pages = self._directory, self._pages
@@ -317,6 +328,49 @@ class HashIndex:
         assert len(runs) == len(pages)
         for depth, count in enumerate(self._at_depth):
             assert runs.count(depth) == count
+
+
+class GrowingIndex(HashIndex):
+    """An index of keys that are there already, made piece by piece while they come and go.
+
+    Until `grow` has said True it holds only a part of them, spread evenly over all in the order of their coming: good
+    enough for samples, not for a scan. Takes the keys' list at once (10 ms for a million, where all of it takes 400).
+    """
+
+    __slots__ = ("waiting", "_touched", "_strand", "_at")
+
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        super().__init__()
+        self.waiting = list(keys)
+        self._touched: set[bytes] = set()  # what came or went meanwhile: the list says nothing about it any more
+        self._strand: list[bytes] = []  # each STRANDS-th key of those that wait
+        self._at = -1
+
+    def add(self, key: bytes) -> None:
+        self._touched.add(key)
+        super().add(key)
+
+    def discard(self, key: bytes) -> None:
+        self._touched.add(key)
+        super().discard(key)
+
+    def grow(self, budget_ns: int) -> bool:
+        """Enter more keys for about this long; True when all are in. O(keys entered)."""
+        ends_ns = perf_counter_ns() + budget_ns
+        touched = self._touched
+        while True:
+            if not self._strand:
+                self._at += 1
+                if self._at == STRANDS:
+                    return True
+                self._strand = self.waiting[self._at :: STRANDS]
+            batch = self._strand[-GROWN_TOGETHER:]
+            del self._strand[-GROWN_TOGETHER:]
+            for key in batch:
+                if key not in touched:
+                    HashIndex.add(self, key)
+            if perf_counter_ns() > ends_ns:
+                return False
 
 
 def shuffled_head(keys: list[bytes], count: int, rng: RandomSource) -> list[bytes]:

@@ -45,6 +45,7 @@ STREAM_NODE_BYTES = 96  # its place in the tree
 STREAM_NODE_ROOM = 4096  # allocated for the last node in advance
 GROUP_BYTES, CONSUMER_BYTES, PENDING_BYTES = 650, 650, 130
 DEFAULT_SAMPLES = 5
+BLOCK_MAX = 512  # what is larger comes from malloc
 
 
 def size_class(size: int) -> int:
@@ -74,6 +75,23 @@ def mean_of(sizes: Iterable[int], count: int, samples: int) -> int:
     """The sum of all `count` sizes, estimated from the first `samples` of them (0: exact)."""
     seen = list(islice(sizes, samples) if samples else sizes)
     return sum(seen) * count // len(seen) if seen else 0
+
+
+def outside_blocks(value: Any) -> int:
+    """The bytes of a value that CPython takes from malloc, not from its own small blocks. O(1).
+
+    Tables and long strings; of the elements of a container the first few stand for all.
+    """
+    size: int = value.__sizeof__()
+    if value.__class__ is bytes or value.__class__ is bytearray:
+        return size if size > BLOCK_MAX else 0
+    held = size if size > BLOCK_MAX else 0
+    if isinstance(value, (List, Set, Hash, SortedSet)):
+        few = list(islice(value.values() if isinstance(value, Hash) else value, DEFAULT_SAMPLES))
+        large = sum([len(element) for element in few if len(element) > BLOCK_MAX])
+        if large:
+            held += large * len(value) // len(few)
+    return held
 
 
 def usage(key: bytes, value: Any, limits: EncodingLimits, samples: int = DEFAULT_SAMPLES) -> int:

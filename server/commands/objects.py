@@ -87,7 +87,7 @@ def object_idletime(ctx: Session, argv: Argv) -> int | None:
         return None
     if uses_frequencies(ctx):
         raise CommandError(NOT_LRU)
-    return max(0, ctx.now_ms // 1000 - ctx.db.access[argv[2]])
+    return max(0, ctx.now_ms // 1000 - ctx.db.access.get(argv[2], ctx.keyspace.stamps_since_s))
 
 
 @generic.command(

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from storage import scan_index
-from storage.scan_index import CURSOR_MASK, PAGE_KEYS, HashIndex, shuffled_head
+from storage.scan_index import CURSOR_MASK, PAGE_KEYS, GrowingIndex, HashIndex, shuffled_head
 
 
 def whole_scan(index, count=10, between=lambda: None):
@@ -231,3 +231,24 @@ def test_popping_chooses_every_key_equally():
             counts[key] = counts.get(key, 0) + 1
     assert len(counts) == 200
     assert 10 <= min(counts.values()) and max(counts.values()) <= 60  # 30 on average
+
+
+def test_a_growing_index_ends_with_the_keys_that_are_there_whatever_came_and_went_meanwhile():
+    chance = random.Random(5)
+    keys = {b"key:%d" % number for number in range(20_000)}
+    index = GrowingIndex(sorted(keys))
+    grown = False
+    while not grown:
+        grown = index.grow(0)
+        for number in chance.sample(range(25_000), 20):
+            key = b"key:%d" % number
+            if key in keys:
+                keys.discard(key)
+                index.discard(key)
+            else:
+                keys.add(key)
+                index.add(key)
+        assert index.random(chance) in keys
+    index = HashIndex.like(index)
+    index._check()
+    assert sorted(index.scan(0, 1 << 30)[1]) == sorted(keys)

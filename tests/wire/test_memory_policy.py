@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from scripts import bench_memory
+from tests.harness.processes import own_command
 from tests.harness.wire import Wire, encode
 
 ROOM = 3_000_000
@@ -190,3 +192,35 @@ def test_what_was_given_up_is_deleted_in_the_log_too(start_server):
         assert evicted and left == 3001 - evicted
         logged = b"".join([path.read_bytes() for path in server.directory.glob("appendonlydir/*.incr.aof")])
     assert logged.count(b"\r\nDEL\r\n") + logged.count(b"\r\nUNLINK\r\n") == evicted
+
+
+def test_a_limit_set_later_gives_up_old_keys_too_and_a_scan_still_finds_all_that_are_left(limited):
+    for start in range(0, 20_000, 1000):
+        limited.pipeline([[b"SET", b"key:%d" % number, b"v" * 100] for number in range(start, start + 1000)])
+    limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+    limited.command("CONFIG", "SET", "maxmemory", str(field(limited, "memory", "used_memory") - 1_000_000))
+    found: set[bytes] = set()
+    cursor = b"0"
+    while True:
+        cursor, keys = limited.ask("SCAN", cursor, "COUNT", "1000")
+        found.update(keys)
+        if cursor == b"0":
+            break
+    left = [key for key in found if limited.ask("EXISTS", key)]
+    while field(limited, "memory", "used_memory") > int(limited.ask("CONFIG", "GET", "maxmemory")[1]):
+        pass
+    assert field(limited, "stats", "evicted_keys") > 0
+    assert 10_000 < len(left) <= 20_000
+    numbers = [int(key[4:]) for key in limited.ask("KEYS", "*")]
+    assert numbers and set(limited.ask("KEYS", "*")) <= found
+    assert 0.4 < sum(number < 10_000 for number in numbers) / len(numbers) < 0.6
+
+
+@pytest.mark.parametrize("name", ["strings of 100", "hashes of 200", "sorted sets of 500", "streams"])
+def test_used_memory_grows_by_what_the_process_grows(name, start_server):
+    with start_server().wire() as wire:
+        if b"cpython" not in wire.ask("INFO", "server").lower():
+            pytest.skip("this interpreter's memory is estimated")
+    share, make = bench_memory.DATA_SETS[name]
+    real, said = bench_memory.growth(own_command(), 30_000 // share, make)
+    assert abs(said - real) < bench_memory.TOLERANCE * real + 1_000_000
