@@ -30,7 +30,6 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.modules.setdefault("scripts.fuzz", sys.modules[__name__])  # for fuzz_guided, whose words these are
 
 from storage.rdb.crc64 import crc64
 from tests.harness.processes import Server, own_command
@@ -412,6 +411,7 @@ def main() -> int:
     parser.add_argument("--atheris", action="store_true", help="guided by coverage, by the package atheris")
     chosen = parser.parse_args()
     if chosen.atheris:
+        sys.modules.setdefault("scripts.fuzz", sys.modules[__name__])  # whose words these are
         from scripts.fuzz_guided import run_guided
 
         return run_guided(chosen.seconds, chosen.inputs, chosen.seed)
