@@ -132,7 +132,7 @@ def geoadd(ctx: Session, argv: Argv) -> int:
     if added or changed:
         db.changed(key, events.ZADD, added + changed)
         scores = [word for score, member in entries for word in (b"%d" % int(score), member)]
-        ctx.propagate_as(b"ZADD", key, *argv[2:first], *scores)
+        ctx.propagate_as(b"zadd", key, *argv[2:first], *scores)
     return added + changed if b"CH" in options else added
 
 

@@ -285,7 +285,8 @@ def set_(ctx: Session, argv: Argv) -> Any:
     if deadline_ms is not None:
         db.set_deadline(key, deadline_ms)
         db.changed(key, events.EXPIRE, 0)
-        ctx.propagate_as(b"SET", key, value, b"PXAT", b"%d" % deadline_ms)
+        if options.unit != b"PXAT":
+            ctx.propagate_as(b"SET", key, value, b"PXAT", b"%d" % deadline_ms)
     elif options.returns_old:
         ctx.propagate_as(*(word for at, word in enumerate(argv) if at < 3 or word.upper() != b"GET"))
     return old if options.returns_old else OK

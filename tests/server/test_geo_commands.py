@@ -27,7 +27,7 @@ def test_geoadd_states_zadd_and_propagates_scores(desk):
     assert desk.run(geo.geoadd, "GEOADD", "n", "CH", *SICILY) == 2
     assert desk.events == [(b"n", b"zadd", 2)]
     assert desk.propagated == [
-        (b"ZADD", b"n", b"CH", b"3479099956230698", b"Palermo", b"3479447370796909", b"Catania")
+        (b"zadd", b"n", b"CH", b"3479099956230698", b"Palermo", b"3479447370796909", b"Catania")
     ]
 
 
