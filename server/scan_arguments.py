@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 NOVALUES_ELSEWHERE = b"ERR NOVALUES option can only be used in HSCAN"
 DEFAULT_COUNT = 10
 MAX_CURSOR = 2**64 - 1
+NOVALUES_ELSEWHERE = b"ERR NOVALUES option can only be used in HSCAN"
 
 
 def parse_cursor(argument: bytes) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.scan_arguments import parse_cursor
+from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import CommandError
 
 
@@ -34,3 +34,10 @@ def test_negative_numbers_and_other_texts_are_no_cursors(argument):
     with pytest.raises(CommandError) as caught:
         parse_cursor(argument)
     assert caught.value.text == b"ERR invalid cursor"
+
+
+def test_only_hscan_leaves_values_out():
+    assert ScanOptions([b"novalues"], of_hash=True).without_values
+    with pytest.raises(CommandError) as caught:
+        ScanOptions([b"COUNT", b"5", b"NOVALUES"])
+    assert caught.value.text == b"ERR NOVALUES option can only be used in HSCAN"
