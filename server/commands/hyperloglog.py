@@ -42,9 +42,11 @@ def judged(value: Any) -> Any:
 
 def judged_one_by_one(ctx: Session, keys: Sequence[bytes]) -> Iterator[bytes | bytearray]:
     """The HyperLogLogs at some keys; the next is judged when the one before has been read: the first fault answers."""
+    seen: set[bytes] = set()
     for key in keys:
         value = judged(ctx.db.read(key))
-        if value is not None:
+        if value is not None and key not in seen:
+            seen.add(key)  # named again, it adds nothing
             yield value
 
 

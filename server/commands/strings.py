@@ -30,6 +30,7 @@ SET_DONE = events.SET
 MAX_TOGETHER_BYTES = 64 * 1024
 ONLY_STRINGS = {bytes}
 STRINGS_AND_NULLS = {bytes, type(None)}
+LCS_CELL_BYTES = 4  # Redis fills a table of them, one for each pair of positions
 NOT_STRINGS = b"ERR The specified keys must contain string values"
 
 
@@ -199,7 +200,7 @@ def longest_common_subsequence(ctx: Session, argv: Argv) -> Any:
     if wants_matches and wants_length:
         raise CommandError(b"ERR If you want both the length and indexes, please just use IDX.")
     a, b = bytes(a or b""), bytes(b or b"")
-    if (len(a) + 1) * (len(b) + 1) * 4 > ctx.server.config.proto_max_bulk_len * 8:
+    if (len(a) + 1) * (len(b) + 1) * LCS_CELL_BYTES > ctx.server.config.proto_max_bulk_len:
         raise CommandError(b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
     if wants_length:
         return lcs.length(a, b)

@@ -51,6 +51,14 @@ def test_a_string_that_grows_equals_the_real_one_byte_for_byte(count, length, fr
     assert digest(value) == counted
 
 
+def test_the_higher_of_each_register_is_found_for_all_at_once():
+    rng = random.Random(5)
+    columns = [bytes(rng.choices(range(64), k=hll.REGISTERS)) for _ in range(3)]
+    assert hll.merge(columns) == bytes(map(max, *columns))
+    assert hll.merge([]) == bytes(hll.REGISTERS)
+    assert hll.merge([bytes(hll.REGISTERS), columns[0]]) == columns[0]
+
+
 def test_opcodes_of_three_elements():
     value = holding([b"one", b"two", b"three"])
     assert bytes(value).hex() == "48594c4c01000000000000000000008046f78051d38044668062c9"
