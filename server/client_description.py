@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Session, connection, socket and parser of an idle client, measured with tracemalloc on CPython 3.11.
 CLIENT_BYTES = 1100
+POINTER_BYTES = 8  # what a queued argument takes besides its bytes
 REPLY_BUFFER_BYTES = 16 * 1024  # Redis shows output up to here as `obl`, what is longer as a list: `oll`, `omem`
 
 
@@ -101,7 +102,8 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
     queued, queued_bytes = -1, 0
     if session.mode & admission.IN_MULTI and session.transaction is not None:
         queued = len(session.transaction)
-        queued_bytes = sum([sum(map(len, vector)) for _, vector in session.transaction.vectors])
+        vectors = [vector for _, vector in session.transaction.vectors]
+        queued_bytes = sum([sum(map(len, vector)) + POINTER_BYTES * len(vector) for vector in vectors])
     query_bytes = connection.parser.pending_bytes() if connection is not None else 0
     argv_bytes = 0
     if argv is not None:

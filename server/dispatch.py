@@ -144,7 +144,7 @@ class Dispatcher:
                         if word.lower() in CROSS_PROTOCOL:
                             self.services.clients.abort_cross_protocol(session)
                             break
-                        name = None  # the run of the last command is over
+                        name = session.command = None  # the run of the last command is over
                         self.refuse(session, None, argv, error.text, append)
                         if session.reply_mode != REPLY_ON:
                             self.end_of_turn_for(session)

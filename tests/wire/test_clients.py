@@ -46,6 +46,17 @@ def test_client_info_has_redis_s_fields_in_redis_s_order(wire):
     assert int(fields["fd"]) > 2 and int(fields["tot-mem"]) > 0
 
 
+def test_a_line_shows_what_was_queued_and_that_the_last_command_was_unknown(server, wire):
+    with server.wire() as other:
+        number = number_of(other)
+        other.command("MULTI")
+        other.command("SET", "key", "value")
+        fields = fields_of(wire.ask("CLIENT", "LIST", "ID", number))
+        assert (fields["multi"], fields["multi-mem"], fields["cmd"]) == ("1", str(11 + 3 * 8), "set")
+        other.command("NONSENSE")
+        assert fields_of(wire.ask("CLIENT", "LIST", "ID", number))["cmd"] == "NULL"
+
+
 def test_client_list_is_verbatim_text_in_resp3(wire3):
     kind, content = wire3.command("CLIENT", "LIST")
     assert kind == b"=" and content.startswith(b"txt:id=") and content.endswith(b"\n")
