@@ -174,6 +174,7 @@ class Constant:
 OK = Constant("OK", b"+OK\r\n", b"+OK\r\n")
 PONG = Constant("PONG", b"+PONG\r\n", b"+PONG\r\n")
 QUEUED = Constant("QUEUED", b"+QUEUED\r\n", b"+QUEUED\r\n")
+NULL = Constant("NULL", b"$-1\r\n", b"_\r\n")  # where None says something else
 NULL_ARRAY = Constant("NULL_ARRAY", b"*-1\r\n", b"_\r\n")
 NO_REPLY = Constant("NO_REPLY", b"", b"")
 

@@ -7,7 +7,7 @@ condition adds a bit to server.admission and a method here. Services put their o
 
 from __future__ import annotations
 
-from protocol.reply import QUEUED, ErrorReply
+from protocol.reply import NULL, QUEUED, ErrorReply
 from server import admission as when
 from server import registry as declared
 from server.session import PAUSED
@@ -171,7 +171,7 @@ class Gate:
                 access[key] = stamp
         if session.mode & when.CACHING:
             self.end_caching(session, spec)
-        return reply
+        return NULL if reply is None else reply  # None would have it run a second time
 
 
 def bare(text: bytes) -> bytes:

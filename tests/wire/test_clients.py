@@ -289,3 +289,15 @@ def test_no_touch_leaves_the_access_time_as_it_was(server, wire):
         assert wire.ask("OBJECT", "IDLETIME", "k") >= 1
         assert wire.ask("GET", "k") == b"1"
         assert wire.ask("OBJECT", "IDLETIME", "k") == 0
+
+
+@pytest.mark.parametrize("resp", [2, 3])
+def test_with_no_touch_a_command_that_answers_null_runs_once(server, resp):
+    with server.wire(protocol=resp) as wire:
+        wire.command("DEL", "once", "list")
+        wire.command("CLIENT", "NO-TOUCH", "ON")
+        assert wire.ask("GETSET", "once", "first") is None
+        assert wire.ask("SET", "once", "second", "XX", "GET") == b"first"
+        assert wire.ask("SET", "list", "x", "GET") is None
+        wire.send(encode("LPOP", "nothing"))
+        assert wire.read_raw() == (b"$-1\r\n" if resp == 2 else b"_\r\n")
