@@ -54,6 +54,7 @@ class Blocking:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.queues: Dict[Place, Dict[Waiter, None]] = {}  # dictionaries keep the order of arrival
+        self.places = self.queues  # what `note` wants to hear of
         self.ready: Dict[Place, None] = {}  # touched keys with waiters, in the order they were touched
         self.waiters: Dict[Session, Waiter] = {}
 

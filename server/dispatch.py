@@ -19,7 +19,7 @@ from protocol.reply import NO_REPLY, OK, QUEUED, Block, Constant, ErrorReply
 from server.admission import CACHING, IN_MULTI, MONITORED, RESTRICTED, TRACKING
 from server.gate import ASIDE, Gate
 from server.propagation import Propagation
-from server.registry import wrong_arity
+from server.registry import READONLY, wrong_arity
 from server.session import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
 from storage.errors import CommandError
 
@@ -68,6 +68,7 @@ class Dispatcher:
         self.gate = Gate(self, services)
         self.propagation = Propagation(self)
         self.listeners: List[Any] = []  # told of each change: note(db, key, event, session)
+        self.places: List[Any] | None = None  # the only places that listeners wait for, if they all say so
         self.settled = 0  # batches of changes so far: tells those of one command from those of the next
         self.current: Session | None = None  # whose batch is running
         self.caller: Session | None = None  # on whose behalf changes happen now
@@ -162,7 +163,7 @@ class Dispatcher:
                         continue
                 counters = commands[spec.id]
                 handler = spec.handler
-                recording = self.keyspace.recording
+                recording = self.keyspace.recording or self.keyspace.places is not None
                 log = self.propagation.lone_run(session.db.number) if recording and not self.listeners else None
                 name = word if spec.is_plain and not tripped and session.reply_mode == REPLY_ON else None
             if len(argv) != arity and (arity > 0 or len(argv) < -arity):
@@ -307,7 +308,7 @@ class Dispatcher:
         ):
             return False
         log = None
-        if self.keyspace.recording:
+        if (self.listeners or self.keyspace.recording) and not spec.flags & READONLY:
             log = None if self.listeners else self.propagation.lone_run(session.db.number)
             if log is None:
                 return False
@@ -573,15 +574,25 @@ class Dispatcher:
         """
         if listener not in self.listeners:
             self.listeners.insert(0 if first else len(self.listeners), listener)
+            self.find_places()
             if self.depth:
                 self.refresh_recording()
 
     def unlisten(self, listener: Any) -> None:
         if listener in self.listeners:
             self.listeners.remove(listener)
+            self.find_places()
+
+    def find_places(self) -> None:
+        """See whether all who listen wait for certain keys: they have `places`, then, of (database number, key)."""
+        places = [listener.places for listener in self.listeners if hasattr(listener, "places")]
+        self.places = places if places and len(places) == len(self.listeners) else None
 
     def refresh_recording(self) -> None:
         """Record changes exactly while somebody wants to know them. Only between two units."""
-        wanted = bool(self.listeners or self.propagation.sinks)
-        if wanted != self.keyspace.recording:
-            self.keyspace.record(wanted)
+        keyspace = self.keyspace
+        sinks = self.propagation.sinks
+        places = self.places if not sinks else None
+        wanted = bool(sinks or self.listeners) and places is None
+        if wanted != keyspace.recording or places is not keyspace.places:
+            keyspace.record(wanted, places)

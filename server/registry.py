@@ -345,7 +345,7 @@ class Group:
 
         `together` runs a whole pipeline of this one command in one call: it gets the vectors' columns, and returns
         their replies, or None where they have to run one by one (another width, something to refuse, a key that
-        lapses). It is called only while nobody but the log listens to changes, raises nothing, and reports one change
+        lapses). A write is called so only while nobody but the log listens; it raises nothing, and reports one change
         of its database for all, or none: then no vector, or each one, goes to the log as it is. Worth its second
         grammar for the very commonest commands.
         """

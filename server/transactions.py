@@ -58,6 +58,7 @@ class Watching:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.watchers: Dict[Place, Dict[Session, None]] = {}
+        self.places = self.watchers  # what `note` wants to hear of
 
     def watch(self, session: Session, keys: Sequence[bytes]) -> None:
         """Break the session's next EXEC when one of `keys` changes from now on."""

@@ -5,7 +5,7 @@ replica hides it and waits), a container that became empty is removed, a mutatio
 argument vectors, replies or clients.
 
 `changed(key, event, count)` is the seam. While nobody listens it only counts; when somebody does (watchers, blocked
-clients, notifications, tracking, log, replicas) the keyspace swaps in the recording one between two units of work, so
+clients, notifications, tracking, log, replicas) the keyspace swaps in a recording one between two units of work, so
 it must be called through the database each time and never be kept in a variable across commands.
 
 Invariants: every key of `deadlines` and of `field_deadlines` is in `data`; `index`, once built, holds exactly the keys

@@ -18,11 +18,12 @@ from storage.limits import EncodingLimits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Optional, Tuple
+    from typing import Callable, Container, Optional, Sequence, Tuple
 
     from storage.events import Event
 
     Change = Tuple[Database, Optional[bytes], Event, int]
+    Places = Sequence[Container[Tuple[int, bytes]]]  # databases' numbers with keys of theirs
 
 PARTS = ("data", "deadlines", "lapses", "field_deadlines", "access", "index")  # what a database's contents are
 EXPIRY_STEPS = 16  # keys expired between two looks at the clock, about 50 us
@@ -40,6 +41,7 @@ class Keyspace:
         "changes",
         "dirty",
         "recording",
+        "places",
         "expired_fields_log",
         "hits",
         "misses",
@@ -65,7 +67,8 @@ class Keyspace:
         self.changes: list[Change] = []
         self.expired_fields_log: list[tuple[Database, bytes, list[bytes]]] = []
         self.dirty = 0  # changes since the last snapshot
-        self.recording = False
+        self.recording = False  # each change is recorded
+        self.places: Places | None = None  # else only those of keys found in one of these
         self.hits = 0
         self.misses = 0
         self.expired_keys = 0
@@ -85,11 +88,17 @@ class Keyspace:
 
     # The seam --------------------------------------------------------------------------------------------------
 
-    def record(self, recording: bool) -> None:
-        """Switch between counting changes and recording each. Only between two units of work."""
+    def record(self, recording: bool, places: Places | None = None) -> None:
+        """Switch between counting changes and recording each, or those of the keys in `places`. Only between two units
+        of work.
+        """
         self.recording = recording
+        self.places = places
         for db in self.databases:
-            db.changed = self.recorder(db) if recording else self.count
+            if recording:
+                db.changed = self.recorder(db)
+            else:
+                db.changed = self.count if places is None else self.picker(db, places)
 
     def count(self, key: bytes | None, event: Event, count: int) -> None:
         """The seam while nobody listens."""
@@ -103,6 +112,24 @@ class Keyspace:
             append((db, key, event, count))
 
         return record
+
+    def picker(self, db: Database, places: Places) -> Callable[[bytes | None, Event, int], None]:
+        """The seam while all who listen wait for certain keys: a worker's queue must not slow down other writes."""
+        append = self.changes.append
+        number = db.number
+
+        def pick(key: bytes | None, event: Event, count: int) -> None:
+            if key is not None:
+                place = (number, key)
+                for table in places:
+                    if place in table:
+                        break
+                else:
+                    self.dirty += count
+                    return
+            append((db, key, event, count))
+
+        return pick
 
     def note_expired_fields(self, db: Database, key: bytes, fields: list[bytes]) -> None:
         """Keep which fields of a hash expired, for the operation that propagates it."""

@@ -52,7 +52,7 @@ def get_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
             return None
         keys = [key for key, value in zip(keys, values) if value is not None]
         found = filter(None, values)
-    if sum(map(len, found)) > MAX_TOGETHER_BYTES:
+    if sum(map(len, found)) > MAX_TOGETHER_BYTES or db.space.hears_misses:
         return None
     db.space.hits += len(keys)
     db.space.misses += len(values) - len(keys)

@@ -149,3 +149,30 @@ def test_many_gets_of_a_large_value_in_one_packet_come_back_whole(run, wire):
     value = b"x" * 100_000
     wire.ask("SET", "k", value)
     assert run(*[("GET", "k")] * 50) == [b"$100000\r\n%b\r\n" % value] * 50
+
+
+def test_a_waiter_for_one_key_is_served_whatever_else_is_written_meanwhile(run, server):
+    with server.wire() as waiter, server.wire() as watcher:
+        waiter.send(encode("BLPOP", "queue", 0))
+        watcher.ask("WATCH", "watched")
+        while fields_of(watcher, "clients")["blocked_clients"] != "1":
+            pass
+        run(*[("SET", f"k{n}", "v") for n in range(5)])
+        in_packet = run(("RPUSH", "other", "a"), ("RPUSH", "queue", "b"), ("SET", "watched", "c"))
+        assert in_packet == [b":2\r\n", b":1\r\n", OK]
+        assert waiter.read_raw() == b"*2\r\n$5\r\nqueue\r\n$1\r\nb\r\n"
+        watcher.ask("MULTI")
+        watcher.ask("GET", "k1")
+        assert watcher.ask("EXEC") is None
+
+
+def test_a_watch_and_a_waiter_see_a_flush_of_everything(run, server, wire):
+    with server.wire() as waiter, server.wire() as watcher:
+        wire.ask("SET", "watched", "v")
+        waiter.send(encode("BLPOP", "queue", 0))
+        watcher.ask("WATCH", "watched")
+        run(("FLUSHALL",))
+        watcher.ask("MULTI")
+        assert watcher.ask("EXEC") is None
+        wire.ask("LPUSH", "queue", "x")
+        assert waiter.read_raw() == b"*2\r\n$5\r\nqueue\r\n$1\r\nx\r\n"
