@@ -8,6 +8,8 @@ This module must not know any command, nor how one is run.
 
 from __future__ import annotations
 
+import sys
+
 from server.keyspecs import NOT_KEY, OW, RM, RO, RW, KeySpec, find_keys, legacy_range
 
 TYPE_CHECKING = False
@@ -46,6 +48,9 @@ NO_MULTI = 1 << 20
 MOVABLE_KEYS = 1 << 21  # derived from the key specifications
 ALLOW_BUSY = 1 << 22
 TOUCHES_ARBITRARY_KEYS = 1 << 23  # deletions it causes are not one transaction with it; not shown
+
+# Using a column at once spares CPython's loop; PyPy's own is faster: GETs by 16, 0.45 us one by one, 0.53 together.
+COLUMNS_PAY = sys.implementation.name != "pypy"
 
 NOT_PLAIN = BLOCKING | ADMIN | NOSCRIPT | PUBSUB | NO_AUTH | MAY_REPLICATE | NO_MULTI
 
@@ -212,7 +217,7 @@ class CommandSpec:
         together: Optional[Together],
     ) -> None:
         self.name = name
-        self.together = together
+        self.together = together if COLUMNS_PAY else None
         self.handler = handler
         self.arity = arity
         self.keys = keys
