@@ -12,7 +12,7 @@ lets everybody in. Rules hold from the next command on; who loses a channel it l
 from __future__ import annotations
 
 from server import admission
-from server.acl.selector import ALLOWED, DENIED_CHANNEL, DENIED_COMMAND, DENIED_KEY, BadRule
+from server.acl.selector import ALLOWED, DENIED_CHANNEL, DENIED_COMMAND, DENIED_KEY, BadRule, has_spaces
 from server.acl.user import User, digest, merge_selectors
 from server.client_names import c_text
 from storage.errors import CommandError
@@ -270,6 +270,8 @@ class Accounts:
         from server.acl.files import BadUsers
 
         name = words[1]
+        if has_spaces(name):
+            raise BadUsers(b"Spaces not allowed in ACL usernames")
         rules, opened = merge_selectors(words[2:])
         if opened is not None:
             raise BadUsers(b"Unmatched parenthesis in selector definition of user '%b'" % name)

@@ -45,11 +45,18 @@ from server.timers import TimerQueue
 from server.tracking import TrackingTable
 from server.transactions import Watching
 from server.version import REDIS_VERSION, VERSION
+from server.watchdog import Watchdog
 from storage.keyspace import Keyspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List
+
+
+ERRORS_OVERFLOWN = (
+    "Errorstats stopped adding new errors because the number of errors reached the limit, may be misuse of lua "
+    "error_reply, please check INFO ERRORSTATS, this can be re-enabled via CONFIG RESETSTAT."
+)
 
 
 class Application:
@@ -67,6 +74,7 @@ class Application:
         services.keyspace = Keyspace(config.databases)
         services.registry = Registry.of(all_groups())
         services.stats = Stats(services.registry)
+        services.stats.on_error_overflow = lambda: log.warning(ERRORS_OVERFLOWN)
         services.info = Info(services)
         services.dispatch = Dispatcher(services, services.registry, services.keyspace)
         services.blocking = Blocking(services)
@@ -150,7 +158,9 @@ class Application:
             self.close()
             return 1
         services.lifecycle.catch_signals(self.reactor.watch)
+        services.lifecycle.steps.append(self.remove_files)
         CrashReports(config)
+        Watchdog(config, log, services.timers)
         self.write_pid_file()
         set_title(config)
         greet(config, log)
@@ -231,8 +241,15 @@ class Application:
             if connection is not None:
                 connection.flush()
                 connection.close()
+        self.remove_files()
+
+    def remove_files(self, flags: int = 0) -> None:
+        """Remove what must not outlive the process: the last step of a shutdown, or when the start came to nothing."""
         if self.pid_file:
+            self.log.notice("Removing the pid file.")
             try:
                 os.unlink(self.pid_file)
             except OSError:
                 pass
+            self.pid_file = b""
+        self.listening.remove_file()

@@ -11,6 +11,8 @@ from errno import EAGAIN, EWOULDBLOCK
 
 from protocol.encoder import error_line
 from protocol.parser import RequestParser, Run
+from server.client_description import describe
+from server.log import VERBOSE
 from server.session import BLOCKED, CLOSING, DOOMED, PAUSED
 
 TYPE_CHECKING = False
@@ -86,6 +88,9 @@ class Connection:
             if self.ended:
                 return False
             self.ended = True
+            if self.services.log.threshold <= VERBOSE:
+                line = describe(session).decode("latin-1")
+                self.services.log.verbose("Client closed connection " + line)
             if self.armed or session.halted & (BLOCKED | CLOSING | PAUSED):
                 session.doom()  # nobody reads what it could still be sent
             return True

@@ -256,7 +256,11 @@ class Dispatcher:
                     self.gate.after(session, spec, argv)
                 self.end_of_turn_for(session)
                 append = out.append if session.reply_mode == REPLY_ON else discard
-                slow_ns = self.slow_floor_ns
+                if slow_ns != self.slow_floor_ns:
+                    # A new floor holds for the command that set it.
+                    if self.slow_floor_ns < now - run_start <= slow_ns and self.observe_slow is not None:
+                        self.observe_slow(session, spec, argv, now - run_start)
+                    slow_ns = self.slow_floor_ns
                 commands = self.stats.commands
             elif recording and (self.deferred or self.deferred_last or self.services.blocking.ready):
                 self.end_of_turn_for(session)

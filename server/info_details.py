@@ -32,7 +32,7 @@ def commandstats(info: Info) -> Fields:
     """Calls of each command and the time they took."""
     for name, counters in counted_commands(info):
         microseconds = counters.total_ns // 1000
-        mean = counters.total_ns / 1000 / counters.calls if counters.calls else 0.0
+        mean = microseconds / counters.calls if counters.calls else 0.0
         yield (
             "cmdstat_" + name,
             "calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d"

@@ -56,6 +56,7 @@ class Listening:
         self.tcp_bound: Tuple[Any, int] = ((), 0)  # the addresses and the port that TCP listeners are bound to
         self.tls_bound: Tuple[Any, int] = ((), 0)
         self.tls: Any = None  # server.tls.TlsSettings, once it is configured
+        self.has_file = False  # of the unix socket
         services.config.on_change("port", self.rebind_for_port)
         services.config.on_change("tls-port", self.rebind_for_tls_port)
         for name in TLS_SETTINGS:
@@ -72,6 +73,9 @@ class Listening:
         if config.unixsocket:
             path = config.unixsocket.decode("utf-8", "surrogateescape")
             self.add(bind_unix(path, config.unixsocketperm, config.tcp_backlog), "unix")
+            self.has_file = True
+        if not self.listeners:
+            raise BindFailure("Configured to not listen anywhere, exiting.")
 
     def open_tcp(self) -> None:
         config = self.services.config
@@ -177,8 +181,14 @@ class Listening:
         """Close every listener and remove the unix socket's file."""
         for listener in list(self.listeners):
             self.remove(listener)
-            if listener.kind == "unix":
-                try:
-                    os.unlink(self.services.config.unixsocket)
-                except OSError:
-                    pass
+        self.remove_file()
+
+    def remove_file(self) -> None:
+        """Remove the unix socket's file if there is one and it is ours."""
+        if self.has_file:
+            self.has_file = False
+            self.services.log.notice("Removing the unix socket file.")
+            try:
+                os.unlink(self.services.config.unixsocket)
+            except OSError:
+                pass

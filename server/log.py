@@ -89,6 +89,10 @@ class Log:
         if self.threshold <= NOTICE:
             self._put((text + "\n").encode("utf-8", "backslashreplace"))
 
+    def now(self) -> float:
+        """The time of a line written now."""
+        return self._now()
+
     def line(self, level: int, text: str) -> bytes:
         """The line as it is written, with its end."""
         now = self._now()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List
+    from typing import Callable, Dict, List
 
     from server.registry import CommandSpec, Registry
 
 BUCKETS = 64  # a nanosecond count of more bits would be five centuries
+OVERFLOWN = b"ERRORSTATS_DISABLED"  # stands alone where there were too many codes, until CONFIG RESETSTAT
 MAX_ERROR_CODES = 128  # as in Redis: a client must not fill memory with codes of its own making
 
 
@@ -42,6 +43,7 @@ class Stats:
 
     def __init__(self, registry: Registry) -> None:
         self.commands: List[CommandCounters] = [CommandCounters() for _ in registry.specs]
+        self.on_error_overflow: Callable[[], None] = lambda: None
         # Denials are no statistics to Redis: CONFIG RESETSTAT leaves them.
         self.acl_denied_auth = 0
         self.acl_denied_command = 0
@@ -87,5 +89,8 @@ class Stats:
         errors = self.errors
         if code in errors:
             errors[code] += 1
-        elif len(errors) < MAX_ERROR_CODES:
+        elif len(errors) < MAX_ERROR_CODES and OVERFLOWN not in errors:
             errors[code] = 1
+        elif OVERFLOWN not in errors:
+            self.errors = {OVERFLOWN: 1}
+            self.on_error_overflow()

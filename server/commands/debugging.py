@@ -12,7 +12,7 @@ import signal
 import sys
 from time import sleep
 
-from protocol.reply import OK, Attribute, BigNumber, Map, Multi, Push, SetReply, Status, Verbatim
+from protocol.reply import OK, Attribute, BigNumber, ErrorReply, Map, Multi, Push, SetReply, Status, Verbatim
 from server.locality import guard
 from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group, subcommand_syntax
 from storage import sizes
@@ -35,6 +35,7 @@ server = Group("server")
 NO_SUCH_KEY = b"ERR no such key"
 NEGATIVE = b"ERR value is out of range, must be positive"
 LRU_CLOCK = (1 << 24) - 1
+REPORT_BEGINS = "\n\n=== REDIS BUG REPORT START: Cut & paste starting from here ==="
 FUZZ_ROUNDS = 20_000
 MAX_FLOAT_CHARS = 64
 
@@ -92,7 +93,8 @@ def debug_sleep(ctx: Session, argv: Argv) -> Any:
 
 
 def debug_error(ctx: Session, argv: Argv) -> Any:
-    raise CommandError(argv[2].replace(b"\r", b" ").replace(b"\n", b" "))
+    """An error that is answered, not one that happened: INFO does not count it."""
+    return ErrorReply(argv[2].replace(b"\r", b" ").replace(b"\n", b" "))
 
 
 def debug_log(ctx: Session, argv: Argv) -> Any:
@@ -114,24 +116,30 @@ def debug_segfault(ctx: Session, argv: Argv) -> Any:
 
 
 def panic(ctx: Session, headline: str) -> None:
-    import traceback
+    import faulthandler
+
+    from server.watchdog import stack_lines
 
     log = ctx.server.log
     log.warning(headline)
-    log.warning("------ STACK TRACE ------")
-    for line in "".join(traceback.format_stack()).splitlines():
+    log.raw("\n------ STACK TRACE ------")
+    for line in stack_lines(sys._getframe()):
         log.raw(line)
+    faulthandler.disable()  # one report is enough
+    log.raw("\n------ STACK TRACE DONE ------\n\n=== REDIS BUG REPORT END. ===")
     os.abort()
 
 
 def debug_panic(ctx: Session, argv: Argv) -> Any:
     log = ctx.server.log
+    log.raw(REPORT_BEGINS)
     log.warning("------------------------------------------------")
     log.warning("!!! Software Failure. Press left mouse button to continue")
     panic(ctx, "Guru Meditation: called by DEBUG PANIC #debugging.py:%d" % sys._getframe().f_lineno)
 
 
 def debug_assert(ctx: Session, argv: Argv) -> Any:
+    ctx.server.log.raw(REPORT_BEGINS)
     ctx.server.log.warning("=== ASSERTION FAILED ===")
     panic(ctx, "==> debugging.py: DEBUG ASSERT is not true")
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.harness import processes
 from tests.harness.wire import Closed, plain
 
 pytestmark = pytest.mark.wire
@@ -187,3 +188,21 @@ def test_a_module_cannot_be_loaded_even_where_it_is_allowed(start_server):
         assert loaded == b"-ERR Error loading the extension. Please check the server logs."
         assert ask(wire, "MODULE", "UNLOAD", "x") == b"-ERR Error unloading module: no such module with that name"
     assert "/x.so" in server.log()
+
+
+def test_a_server_that_would_listen_nowhere_does_not_start(tmp_path):
+    server = processes.Server(processes.own_command(), ("--port", "0"), directory=tmp_path, wait=False)
+    assert server.wait() == 1
+    assert "Configured to not listen anywhere, exiting." in server.log()
+
+
+def test_what_is_removed_and_who_leaves_is_in_the_log(start_server, tmp_path):
+    files = [tmp_path / "pid", tmp_path / "socket"]
+    server = start_server("--loglevel", "verbose", "--pidfile", files[0], "--unixsocket", files[1])
+    server.wire().close()
+    server.wait_for_log("Client closed connection id=")
+    assert all(path.exists() for path in files)
+    server.stop()
+    assert not any(path.exists() for path in files)
+    order = [server.log().index(line) for line in ("Removing the pid file.", "Removing the unix socket", "bye bye")]
+    assert order == sorted(order)

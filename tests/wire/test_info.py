@@ -265,3 +265,17 @@ def test_tracked_keys_are_counted(wire3):
     assert found["tracking_clients"] == "1"
     assert found["tracking_total_keys"] == "1"
     assert found["tracking_total_items"] == "1"
+
+
+def test_too_many_error_codes_turn_their_counting_off_until_it_is_reset(start_server):
+    server = start_server("--save", "")
+    with server.wire() as wire:
+        pytest.importorskip("lupa")
+        for number in range(130):
+            wire.command("EVAL", "return redis.error_reply('CODE%d at fault')" % number, "0")
+        assert plain(wire.command("INFO", "errorstats")) == b"# Errorstats\r\nerrorstat_ERRORSTATS_DISABLED:count=1\r\n"
+        assert "Errorstats stopped adding new errors" in server.log()
+        wire.command("CONFIG", "RESETSTAT")
+        wire.command("GET")
+        assert plain(wire.command("INFO", "errorstats")) == b"# Errorstats\r\nerrorstat_ERR:count=1\r\n"
+        assert b"cmdstat_config|resetstat:calls=1," in plain(wire.command("INFO", "commandstats"))

@@ -158,3 +158,10 @@ def test_an_expiry_that_takes_long_is_an_event(watched):
     deadline = time.monotonic() + 10
     while b"expire-cycle" not in [event[0] for event in watched.ask("LATENCY", "LATEST")]:
         assert time.monotonic() < deadline
+
+
+def test_the_command_that_lowers_the_threshold_is_judged_by_the_new_one(watched):
+    watched.command("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+    watched.command("SLOWLOG", "RESET")
+    watched.command("CONFIG", "SET", "slowlog-log-slower-than", "0")
+    assert [entry[3][0] for entry in watched.ask("SLOWLOG", "GET")] == [b"CONFIG"]
