@@ -2,6 +2,7 @@
 """Run other people's programs against this server.
 
     python3 tests/clients/run.py [program...]
+    python3 tests/clients/run.py --prepare      fetch them, run nothing
 
 Each program of `programs/` is run as it ships, with requirements of its own: for Python in a virtual environment
 beside the tests' (.venv-clients), for node in node_modules there. Neither belongs to the ordinary suite, which needs
@@ -95,6 +96,9 @@ def run(program: str, url: str) -> bool:
 def main(chosen: list[str]) -> int:
     failed = []
     reasons = {".py": prepare_python(), ".js": prepare_node()}
+    if chosen == ["--prepare"]:
+        print("\n".join(filter(None, reasons.values())))
+        return 0
     if not reasons[".py"]:
         os.environ.setdefault("REDISELECT_PYTHON", str(PYTHON))  # which has the interpreter of scripts
     for program in chosen or PROGRAMS:
