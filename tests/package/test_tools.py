@@ -129,5 +129,7 @@ def test_a_snapshot_is_counted_and_a_damaged_one_refused(tool, tmp_path):
 def test_what_is_no_file_of_a_server_fails(tool, tmp_path):
     (tmp_path / "notes").write_text("hello\n")
     assert tool("check", tmp_path / "notes").returncode == 1
+    (tmp_path / "dump.rdb").touch()
+    assert tool("check", tmp_path / "dump.rdb").returncode == 1
     assert tool("check", tmp_path / "absent").returncode == 2
     assert tool("check").returncode == 2

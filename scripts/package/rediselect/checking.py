@@ -111,6 +111,8 @@ def check_file(path: str, fixes: bool) -> int:
     """Check a snapshot, or a log with or without a snapshot at its beginning."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if not size and path.endswith(".rdb"):
+            return report(path, "is empty: a log may be that, a snapshot not", DAMAGED)
         magic = file.read(len(SNAPSHOT_MAGIC[0]))
         file.seek(0)
         rest, start = b"", 0
