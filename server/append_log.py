@@ -337,7 +337,9 @@ class AppendLog:
         """Go on in the last increment at start, or begin the first. Raises OSError."""
         files = self.files
         if files.manifest.increments:
-            self.switch_to(open_log(files.part_path(files.manifest.increments[-1]), 0))
+            part = files.manifest.increments[-1]
+            self.switch_to(open_log(files.part_path(part), 0))
+            self.log.notice("Opening AOF incr file %s on server start" % part.name.decode("utf-8", "backslashreplace"))
         else:
             name = files.manifest.copy().add_increment(files.prefix).name
             self.log.notice("Creating AOF incr file %s on server start" % name.decode("utf-8", "backslashreplace"))

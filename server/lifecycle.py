@@ -161,7 +161,7 @@ class Lifecycle:
         if self.run_steps(self.flags) is not None:
             self.signalled = False
             return SHUTDOWN_FAILED
-        self.log.notice("Redis is now ready to exit, bye bye...")
+        self.log.warning("Redis is now ready to exit, bye bye...")
         self.is_over = True
         self.stop()
         return None

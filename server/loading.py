@@ -36,6 +36,9 @@ NAP_S = 0.01
 NEVER_LOGGED = ADMIN | BLOCKING  # a log that names such a command was not written by a server
 
 
+WHERE_IT_ENDS = "The append only file %s makes sense up to offset %d"
+
+
 class LoadFailure(Exception):
     """The data set cannot be loaded; `lines` are for the log, the last one says what follows from it."""
 
@@ -343,8 +346,9 @@ class Loader:
                         break
             except BadLog as error:
                 raise LoadFailure(
-                    "Bad file format reading the append only file %s at offset %d: make a backup of your AOF file, "
-                    "then use ./redis-check-aof --fix <filename.manifest>" % (name, error.offset)
+                    WHERE_IT_ENDS % (name, error.offset),
+                    "Bad file format reading the append only file %s: make a backup of your AOF file, then use "
+                    "./redis-check-aof --fix <filename.manifest>" % os.path.basename(name),
                 ) from None
             except OSError as error:
                 raise LoadFailure(
@@ -358,29 +362,31 @@ class Loader:
 
     def cut(self, path: bytes, whole: int, is_last: bool, cuts: bool, in_transaction: bool) -> None:
         """Shorten a log that ends in the middle of something, or refuse it."""
-        name = shown(path)
+        name = os.path.basename(shown(path))  # what Redis names; where it is stands in a line of its own
         if in_transaction:
-            self.log.warning("Revert incomplete MULTI/EXEC transaction from AOF file %s" % name)
+            self.log.warning("Revert incomplete MULTI/EXEC transaction in AOF file %s" % name)
         if not is_last:
             raise LoadFailure(
-                "Unexpected end of file reading the append only file %s at offset %d" % (name, whole),
+                WHERE_IT_ENDS % (shown(path), whole),
+                "Unexpected end of file reading the append only file %s" % name,
                 "Fatal error: the truncated file is not the last file",
             )
         if not cuts:
             raise LoadFailure(
-                "Unexpected end of file reading the append only file %s at offset %d. You can: 1) Make a backup of "
-                "your AOF file, then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
-                "'aof-load-truncated' configuration option to yes and restart the server." % (name, whole)
+                WHERE_IT_ENDS % (shown(path), whole),
+                "Unexpected end of file reading the append only file %s. You can: 1) Make a backup of your AOF file, "
+                "then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
+                "'aof-load-truncated' configuration option to yes and restart the server." % name,
             )
         self.log.warning("!!! Warning: short read while loading the AOF file %s!!!" % name)
-        self.log.warning("AOF %s loaded anyway because aof-load-truncated is enabled" % name)
-        self.log.warning("Truncating the AOF %s at offset %d" % (name, whole))
+        self.log.warning("!!! Truncating the AOF %s at offset %d !!!" % (name, whole))
         try:
             with open(path, "r+b") as file:
                 file.truncate(whole)
                 os.fsync(file.fileno())
         except OSError as error:
             raise LoadFailure("Error truncating the AOF file %s: %s" % (name, error.strerror)) from None
+        self.log.warning("AOF %s loaded anyway because aof-load-truncated is enabled" % name)
 
 
 class Replay:
@@ -443,8 +449,9 @@ class Replay:
 
     def unknown(self, argv: Sequence[bytes], reader: Any) -> LoadFailure:
         return LoadFailure(
-            "Unknown command '%s' reading the append only file %s at offset %d"
-            % (argv[0][:128].decode("utf-8", "backslashreplace"), self.name, reader.whole)
+            WHERE_IT_ENDS % (self.name, reader.whole),
+            "Unknown command '%s' reading the append only file %s"
+            % (argv[0][:128].decode("utf-8", "backslashreplace"), os.path.basename(self.name)),
         )
 
     def call(self, spec: Any, session: Session, argv: Sequence[bytes]) -> None:

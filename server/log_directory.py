@@ -14,9 +14,9 @@ from storage.aof.manifest import BadManifest, LogFile, Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Optional
 
-TEMPORARY = b"temp_"
+TEMPORARY = b"temp-"  # before the names of files that do not count yet
 
 
 class LogDirectory:
@@ -65,12 +65,10 @@ class LogDirectory:
         try:
             self.manifest = Manifest.parse(data)
         except BadManifest as error:
-            lines = ["*** FATAL AOF MANIFEST FILE ERROR ***"]
+            lines = ["The AOF manifest file %s cannot be read" % shown(path), "*** FATAL AOF MANIFEST FILE ERROR ***"]
             if error.line is not None:
-                lines.append("Reading the manifest file %s, at line %d" % (shown(path), error.number))
+                lines.append("Reading the manifest file, at line %d" % error.number)
                 lines.append(">>> '%s'" % error.line.decode("utf-8", "backslashreplace"))
-            else:
-                lines.append("Reading the manifest file %s" % shown(path))
             raise LoadFailure(*lines, error.reason) from None
 
     def adopt_single_file(self) -> None:
@@ -105,7 +103,7 @@ class LogDirectory:
                 % (shown(name), shown(self.config.appenddirname), error.strerror)
             ) from None
         self.log.notice(
-            "Successfully migrated an old-style AOF configuration (%s) into the AOF directory (%s)."
+            "Successfully migrated an old-style AOF file (%s) into the AOF directory (%s)."
             % (name.decode("utf-8", "backslashreplace"), self.config.appenddirname.decode("utf-8", "backslashreplace"))
         )
 
@@ -118,6 +116,11 @@ class LogDirectory:
         os.replace(temporary, self.path(self.manifest_name))
         sync_directory(self.config.appenddirname)
         self.manifest = manifest
+
+    def follow_removal(self, config: Any) -> Optional[str]:
+        """`aof-disable-auto-gc` changed."""
+        self.remove_history()
+        return None
 
     def remove_history(self) -> None:
         """Delete the files that a finished rewrite has made superfluous; what fails is tried after the next one."""

@@ -14,7 +14,8 @@ from time import monotonic
 from server.append_log import OFF, ON, WAITING, open_log
 from server.children import KILLED, REWRITE, ChildFailure
 from server.lifecycle import FORCE
-from server.loading import LoadFailure
+from server.loading import LoadFailure, shown
+from server.log_directory import TEMPORARY
 from server.snapshots import remove, sync_directory, write_all
 
 TYPE_CHECKING = False
@@ -57,6 +58,7 @@ class LogRewrite:
         self.config.on_change("appendonly", self.follow_switch)
         self.config.on_change("auto-aof-rewrite-percentage", append_log.plan_rewrite)
         self.config.on_change("auto-aof-rewrite-min-size", append_log.plan_rewrite)
+        self.config.on_change("aof-disable-auto-gc", self.files.follow_removal)
 
     # At start --------------------------------------------------------------------------------------------------
 
@@ -73,6 +75,15 @@ class LogRewrite:
         parts = list(files.manifest.parts())
         if not parts:
             return False
+        for part in parts:
+            try:
+                os.stat(files.part_path(part))
+            except OSError as error:
+                raise LoadFailure(
+                    "The AOF manifest names %s, which cannot be used" % shown(files.part_path(part)),
+                    "Unable to obtain the AOF file %s length. stat: %s"
+                    % (part.name.decode("utf-8", "backslashreplace"), error.strerror),
+                ) from None
         loader = self.services.loader
         began_s = monotonic()
         loader.begin(sum(map(files.size_of, parts)))
@@ -183,7 +194,9 @@ class LogRewrite:
         self.is_base_a_snapshot = self.config.aof_use_rdb_preamble
 
         def rewrite(progress: Progress) -> None:
-            self.write_base(temporary_base(os.getpid()), progress)
+            temporary = temporary_base(os.getpid())
+            self.write_base(temporary, progress)
+            self.log.notice("Successfully created the temporary AOF base file %s" % temporary)
 
         if not self.children.fork(REWRITE, rewrite, self.end):
             self.log.warning("Can't rewrite append only file in background")
@@ -203,7 +216,7 @@ class LogRewrite:
 
     def temporary_increment(self) -> bytes:
         """The increment of a log that is being turned on, before it counts."""
-        return b"temp_%s.incr" % self.files.prefix
+        return TEMPORARY + self.files.prefix + b".incr"
 
     def end(self, succeeded: bool, number: int) -> None:
         """The child has ended."""
@@ -240,13 +253,7 @@ class LogRewrite:
         files = self.files
         append_log = self.append_log
         manifest = files.manifest.copy()
-        if append_log.state == WAITING:
-            increment = manifest.add_increment(files.prefix)
-            append_log.rename(files.path(self.temporary_increment()), files.part_path(increment))
-            self.log.notice(
-                "Successfully renamed the temporary AOF incr file %s into %s"
-                % (self.temporary_increment().decode("utf-8", "replace"), increment.name.decode("utf-8", "replace"))
-            )
+        increment = manifest.add_increment(files.prefix) if append_log.state == WAITING else None
         part = manifest.replace_base(files.prefix, self.is_base_a_snapshot)
         if append_log.state == OFF:
             # Rewritten although it is off: a base alone, what came before it is out of date.
@@ -257,6 +264,12 @@ class LogRewrite:
             "Successfully renamed the temporary AOF base file %s into %s"
             % (temporary, part.name.decode("utf-8", "backslashreplace"))
         )
+        if increment is not None:
+            append_log.rename(files.path(self.temporary_increment()), files.part_path(increment))
+            self.log.notice(
+                "Successfully renamed the temporary AOF incr file %s into %s"
+                % (self.temporary_increment().decode("utf-8", "replace"), increment.name.decode("utf-8", "replace"))
+            )
         files.write(manifest)
         sync_directory(b".")
         if append_log.state == WAITING:

@@ -276,9 +276,10 @@ class Snapshots:
         if self.children.is_active(SNAPSHOT):
             self.children.kill()
         if self.services.config.save and not self.services.loader.is_loading:
-            dirty = self.services.keyspace.dirty
-            self.save()
-            self.services.keyspace.dirty = dirty
+            keyspace = self.services.keyspace
+            if self.save():
+                # What the command has changed may be counted only after it, and is saved already.
+                keyspace.dirty = -sum([count for _, _, _, count in keyspace.changes])
 
     # The end ---------------------------------------------------------------------------------------------------
 

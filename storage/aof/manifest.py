@@ -149,9 +149,8 @@ class Manifest:
 
     def replace_base(self, prefix: bytes, is_snapshot: bool) -> LogFile:
         """Note a finished rewrite: a new base, and the last increment alone stays; the others become history."""
-        if self.base is not None:
-            self.history.append(LogFile(self.base.name, self.base.sequence, HISTORY))
-        self.history += [LogFile(part.name, part.sequence, HISTORY) for part in self.increments[:-1]]
+        replaced = self.increments[:-1] + ([self.base] if self.base is not None else [])
+        self.history[:0] = [LogFile(part.name, part.sequence, HISTORY) for part in replaced]
         self.increments = self.increments[-1:]
         self.base_sequence += 1
         ending = b"rdb" if is_snapshot else b"aof"

@@ -81,7 +81,7 @@ def test_a_rewrite_makes_a_new_base_and_history_of_the_rest():
     assert [part.name for part in manifest.parts()] == [b"log.2.base.aof", b"log.2.incr.aof"]
     assert [part.name for part in before.parts()] == [b"log.1.base.rdb", b"log.1.incr.aof", b"log.2.incr.aof"]
     assert Manifest.parse(manifest.format()).format() == manifest.format()
-    assert [part.name for part in manifest.take_history()] == [b"log.1.base.rdb", b"log.1.incr.aof"]
+    assert [part.name for part in manifest.take_history()] == [b"log.1.incr.aof", b"log.1.base.rdb"]
     assert manifest.format() == b"file log.2.base.aof seq 2 type b\nfile log.2.incr.aof seq 2 type i\n"
 
 
