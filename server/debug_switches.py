@@ -53,6 +53,7 @@ class DebugSwitches:
             b"RESTART": (0, -1, self.restart),
             b"SET-ACTIVE-EXPIRE": (1, 1, self.expire_actively),
             b"SET-DISABLE-DENY-SCRIPTS": (1, 1, self.admit_in_scripts),
+            b"SET-SKIP-CHECKSUM-VALIDATION": (1, 1, self.skip_checksums),
         }
 
     # Periodic work ---------------------------------------------------------------------------------------------
@@ -72,6 +73,10 @@ class DebugSwitches:
 
     def sleep_before_log_writes(self, ctx: Session, argv: Argv) -> Any:
         self.append_log.pause_s = leading_int(argv[2]) / 1_000_000
+        return OK
+
+    def skip_checksums(self, ctx: Session, argv: Argv) -> Any:
+        self.services.loader.checks_sums = leading_int(argv[2]) == 0
         return OK
 
     # Scripts ---------------------------------------------------------------------------------------------------

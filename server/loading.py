@@ -36,6 +36,8 @@ NAP_S = 0.01
 NEVER_LOGGED = ADMIN | BLOCKING  # a log that names such a command was not written by a server
 
 
+EMPTY_KEYS_NAMED = 10  # in the log, as in Redis
+NO_SNAPSHOT = ("Wrong signature", "Can't handle RDB format version")
 WHERE_IT_ENDS = "The append only file %s makes sense up to offset %d"
 
 
@@ -107,12 +109,17 @@ class Sink(SnapshotSink):
             self.loader.take_function(source)
         except CommandError as error:
             raise CorruptData(
-                "Failed loading a function library: " + error.text.decode("utf-8", "backslashreplace"),
+                "Failed loading library, " + error.text.decode("utf-8", "backslashreplace").partition(" ")[2],
                 self.loader.offset(),
             ) from None
 
     def empty_key(self, db: int, key: bytes) -> None:
+        if self.empty < EMPTY_KEYS_NAMED:
+            self.log.notice("rdbLoadObject skipping empty key: %s" % key.decode("utf-8", "backslashreplace"))
         self.empty += 1
+
+    def no_checksum(self) -> None:
+        self.log.notice("RDB file was saved with checksum disabled: no check performed.")
 
     def entry(
         self,
@@ -166,6 +173,7 @@ class Loader:
         self.total_bytes = 0
         self.loaded_bytes = 0
         self.done_bytes = 0  # of files that were finished
+        self.checks_sums = True  # unless DEBUG SET-SKIP-CHECKSUM-VALIDATION says otherwise
         self.used_memory = 0
         self.version = 0
         self.replication: dict[bytes, bytes] = {}
@@ -261,7 +269,7 @@ class Loader:
         services = self.services
         keyspace = services.keyspace
         reader = Reader(
-            sink, keyspace.limits, services.config.rdbchecksum, len(keyspace.databases), size
+            sink, keyspace.limits, services.config.rdbchecksum and self.checks_sums, len(keyspace.databases), size
         )
         self.offset = reader.offset
         loaded = 0
@@ -488,11 +496,20 @@ class Replay:
 
 def snapshot_failure(error: CorruptData, path: str) -> LoadFailure:
     """What the log says of a snapshot that cannot be read."""
-    if error.reason.startswith("Wrong RDB checksum"):
-        first = "%s. Aborting now. (RDB CRC error in %s at offset %d)" % (error.reason, path, error.offset)
-    else:
-        first = "Internal error in RDB reading offset %d of %s: %s" % (error.offset, path, error.reason)
-    return LoadFailure(first, "Terminating server after rdb file reading failure.")
+    where = "The RDB file %s cannot be read at offset %d: %s" % (path, error.offset, error.reason)
+    last = "Terminating server after rdb file reading failure."
+    reason = error.reason
+    if reason.startswith(NO_SNAPSHOT):
+        return LoadFailure(where, reason, "Fatal error loading the DB, check server logs. Exiting.")
+    if reason.startswith("FATAL"):
+        return LoadFailure(where, reason + ". Exiting")
+    lines = [where]
+    if reason.startswith("Wrong RDB checksum"):
+        lines.append("%s. Aborting now." % reason)
+        reason = "RDB CRC error"
+    elif reason == "Unexpected EOF reading RDB file":
+        lines.append("Short read or OOM loading DB. Unrecoverable error, aborting now.")
+    return LoadFailure(*lines, "Internal error in RDB reading offset %d -> %s" % (error.offset, reason), last)
 
 
 def shown(path: bytes) -> str:

@@ -447,6 +447,8 @@ SET-ACTIVE-EXPIRE <0|1>
     Stop or resume deleting what has expired before somebody asks for it.
 SET-DISABLE-DENY-SCRIPTS <0|1>
     Let scripts call what they may not call, or not any more.
+SET-SKIP-CHECKSUM-VALIDATION <0|1>
+    Take snapshots and payloads of RESTORE whatever their checksums say.
 SLEEP <seconds>
     Do nothing for so long; decimals are allowed.
 STRINGMATCH-LEN <pattern> <string>

@@ -233,11 +233,12 @@ def restore(ctx: Session, argv: Argv) -> Any:
     if ttl_ms < 0:
         raise CommandError(BAD_TTL)
     try:
-        value = payload.restore(bytes(argv[3]), ctx.keyspace.limits)
+        value = payload.restore(bytes(argv[3]), ctx.keyspace.limits, ctx.server.loader.checks_sums)
     except payload.WrongFooter:
         raise CommandError(WRONG_FOOTER) from None
     except CorruptData as error:
-        ctx.server.log.warning("Bad data format in RESTORE: %s" % error)
+        # Any client can send such, so it is not worth more than this level.
+        ctx.server.log.verbose("Internal error in RDB reading offset %d -> %s" % (error.offset, error.reason))
         raise CommandError(BAD_FORMAT) from None
     deadline_ms = ttl_ms if options.is_absolute or not ttl_ms else ttl_ms + ctx.now_ms
     if deadline_ms and deadline_ms <= ctx.now_ms and not ctx.keyspace.keeps_lapsed:

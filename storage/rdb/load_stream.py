@@ -23,6 +23,8 @@ SAME_FIELDS = 2
 ID_BYTES = 16
 HIGHEST = 1 << 63
 
+DAMAGED = "Stream listpack integrity check failed."
+
 
 def load_stream(source: Source, kind: int) -> Steps[Stream]:
     """Read a stream of any of the three generations. Raises CorruptData."""
@@ -36,9 +38,9 @@ def load_stream(source: Source, kind: int) -> Steps[Stream]:
         try:
             _load_node(stream, int.from_bytes(reference, "big"), listpack.decode(packed))
         except CorruptData as error:
-            raise CorruptData(error.reason, min(begin + error.offset, source.offset())) from None
+            raise CorruptData(DAMAGED, min(begin + error.offset, source.offset())) from None
         except (ValueError, IndexError):
-            raise CorruptData("Stream listpack integrity check failed", begin) from None
+            raise CorruptData(DAMAGED, begin) from None
     length = yield from source.number()
     if length != len(stream):
         raise source.fail("Stream length inconsistent with its nodes")

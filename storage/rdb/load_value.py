@@ -37,6 +37,23 @@ def _integers_as_text(data: bytes) -> list[bytes]:
     return [b"%d" % number for number in intset.decode(data)]
 
 
+# What a packed string that is damaged, or holds an element twice, is called.
+PACKED_NAMES = {
+    layout.HASH_ZIPMAP: "Zipmap",
+    layout.LIST_ZIPLIST: "List ziplist",
+    layout.SET_INTSET: "Intset",
+    layout.ZSET_ZIPLIST: "Zset ziplist",
+    layout.HASH_ZIPLIST: "Hash ziplist",
+    layout.HASH_LISTPACK: "Hash listpack",
+    layout.ZSET_LISTPACK: "Zset listpack",
+    layout.SET_LISTPACK: "Set listpack",
+    layout.LIST_QUICKLIST: "Quicklist ziplist",
+    layout.LIST_QUICKLIST_2: "Quicklist listpack",
+    layout.HASH_LISTPACK_DEADLINES: "Hash listpack with TTLs",
+    layout.HASH_LISTPACK_DEADLINES_PRE_RELEASE: "Hash listpack with TTLs",
+}
+DAMAGED = "%s integrity check failed."
+
 # Types that are one packed string.
 DECODERS: dict[int, Decoder] = {
     layout.HASH_ZIPMAP: zipmap.decode,
@@ -57,7 +74,7 @@ def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) 
     if kind == layout.STRING:
         return (yield from source.text())
     if kind in DECODERS:
-        items = yield from _unpack(source, DECODERS[kind])
+        items = yield from _unpack(source, kind, DECODERS[kind])
     elif kind in (layout.LIST, layout.SET):
         items = yield from source.texts((yield from source.number()))
     elif kind == layout.HASH:
@@ -87,7 +104,7 @@ def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) 
     try:
         return BUILDERS[kind](items, limits)
     except CorruptData as error:
-        raise source.fail(error.reason) from None
+        raise source.fail(DAMAGED % PACKED_NAMES[kind] if kind in DECODERS else error.reason) from None
 
 
 def unpack_value(kind: int, data: bytes, limits: EncodingLimits) -> Any:
@@ -96,14 +113,14 @@ def unpack_value(kind: int, data: bytes, limits: EncodingLimits) -> Any:
     return BUILDERS[kind](items, limits) if items else None
 
 
-def _unpack(source: Source, decode: Decoder) -> Steps[list[bytes]]:
+def _unpack(source: Source, kind: int, decode: Decoder) -> Steps[list[bytes]]:
     """A packed string's elements. An error's place counts as if it were not compressed, but is never beyond it."""
     begin = source.offset()
     data = yield from source.text()
     try:
         return decode(data)
     except CorruptData as error:
-        raise CorruptData(error.reason, min(begin + error.offset, source.offset())) from None
+        raise CorruptData(DAMAGED % PACKED_NAMES[kind], min(begin + error.offset, source.offset())) from None
 
 
 def _build_set(items: list[bytes], limits: EncodingLimits) -> Set:
@@ -202,11 +219,11 @@ def _read_quicklist(source: Source, kind: int) -> Steps[list[bytes]]:
     items: list[bytes] = []
     for _ in range((yield from source.number())):
         if kind == layout.LIST_QUICKLIST:
-            items += yield from _unpack(source, ziplist.decode)
+            items += yield from _unpack(source, kind, ziplist.decode)
             continue
         container = yield from source.number()
         if container == layout.NODE_PACKED:
-            items += yield from _unpack(source, listpack.decode)
+            items += yield from _unpack(source, kind, listpack.decode)
         elif container == layout.NODE_PLAIN:
             items.append((yield from source.text()))
         else:
@@ -222,7 +239,7 @@ def _load_hash_with_deadlines(source: Source, kind: int, limits: EncodingLimits)
     table: dict[bytes, bytes] = {}
     deadlines: dict[bytes, int] = {}
     if kind in (layout.HASH_LISTPACK_DEADLINES, layout.HASH_LISTPACK_DEADLINES_PRE_RELEASE):
-        items = yield from _unpack(source, listpack.decode)
+        items = yield from _unpack(source, kind, listpack.decode)
         if len(items) % 3:
             raise source.fail("Hash field without a value or a deadline")
         count = len(items) // 3

@@ -49,6 +49,9 @@ class Sink:
     def empty_key(self, db: int, key: bytes) -> None:
         """A container without elements, which older servers could leave behind; it was skipped."""
 
+    def no_checksum(self) -> None:
+        """The snapshot was written without a checksum, so it was not checked."""
+
     def entry(
         self,
         db: int,
@@ -117,7 +120,7 @@ class Reader:
             self._need = next(self._steps)
             self._have = len(source.buf) - source.pos
             if self._size is not None and source.offset() + self._need > self._size:
-                raise source.fail("Unexpected end of the RDB file")
+                raise source.fail("Unexpected EOF reading RDB file")
         except StopIteration:
             self.finished = True
         return self.finished
@@ -127,7 +130,7 @@ class Reader:
         if not self.finished:
             source = self.source
             end = source.base + len(source.buf) + sum(map(len, self._parts))
-            raise CorruptData("Unexpected end of the RDB file", end)
+            raise CorruptData("Unexpected EOF reading RDB file", end)
 
     def offset(self) -> int:
         """How many bytes were parsed. Inside a call of the sink: at most those before the record."""
@@ -171,7 +174,7 @@ class Reader:
                     db = source.length()
                     if db >= self.max_databases:
                         raise source.fail(
-                            "Data file was created with a server configured to handle more than "
+                            "FATAL: Data file was created with a Redis server configured to handle more than "
                             f"{self.max_databases} databases"
                         )
                     continue
@@ -218,7 +221,9 @@ class Reader:
             computed = source.checksum()
             stored = int.from_bytes((yield from source.raw(8)), "little")
             # 0 stands for a snapshot written without a checksum.
-            if source.checking and stored and stored != computed:
+            if source.checking and not stored:
+                self._sink.no_checksum()
+            elif source.checking and stored != computed:
                 raise source.fail(f"Wrong RDB checksum expected: ({computed:x}) but got ({stored:x})")
 
     def _read_header(self, data: bytes) -> None:
