@@ -215,6 +215,17 @@ class Wire:
         del self.buffer[:count]
         return data
 
+    def read_to(self, mark: bytes, timeout_s: float | None = None) -> bytes:
+        """Return the bytes before `mark`, which is read too."""
+        deadline = self._deadline(timeout_s)
+        searched = 0
+        while True:
+            end = self.buffer.find(mark, max(0, searched - len(mark)))
+            if end >= 0:
+                return self.read_exactly(end + len(mark))[:end]
+            searched = len(self.buffer)
+            self._receive(deadline)
+
     def read_raw(self, timeout_s: float | None = None) -> bytes:
         """Return the next reply's bytes."""
         return self.read_many_raw(1, timeout_s)[0]
