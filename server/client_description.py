@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from server import admission
 from server.client_names import c_text
-from server.session import BLOCKED, CLOSING, DOOMED
+from server.session import BLOCKED, CLOSING, DOOMED, PAUSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def flags_of(session: Session) -> bytes:
         letters += b"P"
     if session.mode & admission.IN_MULTI:
         letters += b"x"
-    if session.halted & BLOCKED:
+    if session.halted & (BLOCKED | PAUSED):
         letters += b"b"
     tracking = session.tracking
     if tracking is not None:

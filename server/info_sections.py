@@ -12,7 +12,7 @@ import sys
 from time import monotonic, time_ns
 
 from server.memory_meter import resident_bytes, total_bytes
-from server.session import BLOCKED
+from server.session import BLOCKED, PAUSED
 from server.version import ALLOCATOR, REDIS_VERSION, VERSION
 
 TYPE_CHECKING = False
@@ -107,7 +107,7 @@ def clients(info: Info) -> Fields:
     yield "maxclients", services.config.maxclients
     yield "client_recent_max_input_buffer", max(inputs, default=0)
     yield "client_recent_max_output_buffer", max((session.out_bytes for session in sessions), default=0)
-    yield "blocked_clients", sum(bool(session.halted & BLOCKED) for session in sessions)
+    yield "blocked_clients", sum(bool(session.halted & (BLOCKED | PAUSED)) for session in sessions)
     yield "tracking_clients", sum(session.tracking is not None for session in sessions)
     yield "pubsub_clients", sum(bool(session.subscriptions) for session in sessions)
     yield "watching_clients", sum(bool(session.watched) for session in sessions)
