@@ -18,6 +18,7 @@ PAUSED_WRITES = 1 << 6
 PAUSED_ALL = 1 << 7
 MONITORED = 1 << 8
 BUSY = 1 << 9  # a script runs on and on
+LOADING_ASIDE = 1 << 19  # the data set is served while its successor is read beside it
 # Conditions of one session.
 NEEDS_AUTH = 1 << 10
 RESTRICTED = 1 << 11  # an ACL rule might deny something
@@ -44,6 +45,8 @@ def trips_of(flags: int) -> int:
         trips |= NEEDS_AUTH
     if not flags & r.LOADING:
         trips |= LOADING_DATA
+    if flags & r.NO_ASYNC_LOADING:
+        trips |= LOADING_ASIDE
     if not flags & r.STALE:
         trips |= STALE_DATA
     if not flags & r.ALLOW_BUSY:

@@ -139,6 +139,10 @@ class Children:
         """Whether a child runs, of this kind if one is given."""
         return self.current is not None and (not kind or self.current.kind == kind)
 
+    def is_saving(self) -> bool:
+        """Whether a snapshot is being written, to a file or to replicas: Redis tells them apart nowhere."""
+        return self.is_active(SNAPSHOT) or self.is_active(SYNCHRONISATION)
+
     def fork(self, kind: str, work: Work, on_done: Done, kept: Sequence[int] = ()) -> bool:
         """Have a child do `work`; `on_done` is called in a later turn. False, with the reason logged, if none can.
 

@@ -115,6 +115,7 @@ class Clients:
             # Not the snapshot; and less than the backlog is held for it anyway.
             waiting = session.extra.waiting_bytes()
             hard = max(hard, self.services.config.repl_backlog_size) if hard else 0
+            soft = max(soft, self.services.config.repl_backlog_size) if soft else 0
         now_ms = self.services.keyspace.clock.now_ms
         if hard and waiting >= hard:
             pass

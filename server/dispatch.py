@@ -150,6 +150,8 @@ class Dispatcher:
                         if session.reply_mode != REPLY_ON:
                             self.end_of_turn_for(session)
                             append = out.append if session.reply_mode == REPLY_ON else discard
+                            if session.halted:
+                                break
                         continue
                 session.command = spec
                 arity = spec.arity
@@ -171,6 +173,8 @@ class Dispatcher:
                 if session.reply_mode != REPLY_ON:
                     self.end_of_turn_for(session)
                     append = out.append if session.reply_mode == REPLY_ON else discard
+                    if session.halted:
+                        break
                 continue
             if tripped:
                 try:
@@ -412,6 +416,9 @@ class Dispatcher:
         elif session.mode & CACHING:
             self.gate.end_caching(session, spec)
         append(error_line(text))
+        if session.kind == b"replica":
+            name = b"<unknown>" if spec is None else spec.name
+            self.services.replication.primary.reject_reply(session, name, text)
 
     def call(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
         """Run an admitted vector inside a unit and return its reply, an ErrorReply where it failed.

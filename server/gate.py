@@ -47,6 +47,8 @@ RUNS_SUBSCRIBED = frozenset(
     )
 )
 
+RUNS_ON_LINK = frozenset((b"replconf", b"psync", b"sync"))  # what a replica may say once it is one
+
 
 class Gate:
     """Admits, refuses (CommandError), answers in the command's stead, or puts a vector aside."""
@@ -94,12 +96,14 @@ class Gate:
             )
         if mode & when.STALE_DATA:
             raise CommandError(MASTER_DOWN)
-        if mode & when.LOADING_DATA:
+        if mode & (when.LOADING_DATA | when.LOADING_ASIDE):
             raise CommandError(LOADING)
         if mode & when.BUSY:
             raise CommandError(self.busy_refusal)
-        if mode & when.IS_REPLICA and spec.flags & (declared.WRITE | declared.READONLY):
+        if mode & when.IS_REPLICA and spec.flags & (declared.WRITE | declared.READONLY | declared.MAY_REPLICATE):
             raise CommandError(b"ERR Replica can't interact with the keyspace")
+        if session.kind == b"replica" and spec.name not in RUNS_ON_LINK:
+            return self.services.replication.primary.reject_reply(session, spec.name)
         if mode & (when.PAUSED_ALL | when.PAUSED_WRITES) and self.services.clients.is_held(session, spec):
             session.halted |= PAUSED
             self.services.clients.hold(session, argv)

@@ -25,7 +25,7 @@ from storage.types.hash import Hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Callable, List, Optional, Sequence
+    from typing import Any, BinaryIO, Callable, List, Optional, Sequence, Tuple
 
     from server.reactor import Reactor
     from server.services import Services
@@ -135,6 +135,8 @@ class Sink(SnapshotSink):
         if deadline_ms is not None:
             if deadline_ms < self.now_ms and self.drops_lapsed:
                 self.lapsed += 1
+                if self.loader.replication:
+                    self.loader.lapsed_keys.append((db, key))
                 return
         data = self.data
         if key in data:
@@ -168,6 +170,7 @@ class Loader:
         self.reactor = reactor
         self.log = services.log
         self.is_loading = False
+        self.is_aside = False  # beside the data set, which is served
         self.started_at = 0  # seconds since the epoch
         self.began_s = 0.0
         self.total_bytes = 0
@@ -179,6 +182,7 @@ class Loader:
         self.replication: dict[bytes, bytes] = {}
         self.last_loaded = 0
         self.last_lapsed = 0
+        self.lapsed_keys: List[Tuple[int, bytes]] = []  # that were dropped and stand in a replica's copy
         self.functions: List[bytes] = []  # of the snapshot, kept until somebody runs them
         self.take_function: Callable[[bytes], None] = self.functions.append
         self.offset: Callable[[], int] = lambda: 0
@@ -192,12 +196,7 @@ class Loader:
         services = self.services
         keyspace = services.keyspace
         self.is_loading = True
-        self.started_at = int(time())
-        self.began_s = monotonic()
-        self.total_bytes = total_bytes
-        self.loaded_bytes = self.done_bytes = 0
-        self.used_memory = 0
-        self.next_breath = services.config.loading_process_events_interval_bytes
+        self._count_from(total_bytes)
         self.kept_rules = (keyspace.keeps_lapsed, keyspace.hides_lapsed, keyspace.dirty)
         keyspace.keeps_lapsed = True
         keyspace.hides_lapsed = False
@@ -205,6 +204,24 @@ class Loader:
         propagation = services.dispatch.propagation
         self.sinks, propagation.sinks = propagation.sinks, []
         services.dispatch.refresh_recording()
+
+    def begin_aside(self, total_bytes: int) -> None:
+        """Data is about to be loaded beside the data set, of which it is a later state."""
+        self.is_aside = True
+        self._count_from(total_bytes)
+        self.services.dispatch.mode |= admission.LOADING_ASIDE
+
+    def end_aside(self) -> None:
+        self.is_aside = False
+        self.services.dispatch.mode &= ~admission.LOADING_ASIDE
+
+    def _count_from(self, total_bytes: int) -> None:
+        self.started_at = int(time())
+        self.began_s = monotonic()
+        self.total_bytes = total_bytes
+        self.loaded_bytes = self.done_bytes = 0
+        self.used_memory = 0
+        self.next_breath = self.services.config.loading_process_events_interval_bytes
 
     def end(self) -> None:
         """Loading is over, well or not."""
@@ -340,6 +357,7 @@ class Loader:
                 file.seek(0)
                 sink = Sink(self, drops_lapsed=False)
                 piece = self.read_snapshot(file, size, name, sink)
+                self.replication = {}  # what follows in the log belongs to no stream's offset
                 start = file.tell() - len(piece)
                 if start < size:
                     self.log.notice("Reading the remaining AOF tail...")

@@ -11,7 +11,7 @@ from time import monotonic, time
 
 from server.admission import DISK_FAILED
 from server.append_log import OFF, AppendLog
-from server.children import REWRITE, SNAPSHOT, Children
+from server.children import REWRITE, Children
 from server.loading import Loader, LoadFailure, LoadStopped
 from server.log_rewrite import LogRewrite
 from server.migration import Migration
@@ -148,7 +148,7 @@ class Persistence:
         child = self.children.current
         now_s = monotonic()
         yield "loading", int(loader.is_loading)
-        yield "async_loading", 0
+        yield "async_loading", int(loader.is_aside)
         yield "current_cow_peak", child.copied_peak_bytes if child else 0
         yield "current_cow_size", child.copied_bytes if child else 0
         yield "current_cow_size_age", int(now_s - child.reported_s) if child else 0
@@ -158,7 +158,7 @@ class Persistence:
         yield "current_save_keys_processed", done
         yield "current_save_keys_total", total
         yield "rdb_changes_since_last_save", self.services.keyspace.dirty
-        is_saving = self.children.is_active(SNAPSHOT)
+        is_saving = self.children.is_saving()
         yield "rdb_bgsave_in_progress", int(is_saving)
         yield "rdb_last_save_time", snapshots.saved_at
         yield "rdb_last_bgsave_status", "ok" if snapshots.is_ok else "err"
@@ -188,7 +188,7 @@ class Persistence:
             yield "aof_buffer_length", append_log.buffered
             yield "aof_pending_bio_fsync", int(append_log.thread.is_busy)
             yield "aof_delayed_fsync", append_log.delayed_syncs
-        if loader.is_loading:
+        if loader.is_loading or loader.is_aside:
             yield from self.loading_fields()
 
     def loading_fields(self) -> Iterator[Tuple[str, Any]]:

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable, Iterable, Optional
 
-    from server.children import Children, Progress
+    from server.children import Children, Done, Progress
     from server.services import Services
 
 RETRY_AFTER_S = 5  # a save point waits this long after a failure
@@ -79,7 +79,7 @@ class Snapshots:
             int(time()),
             services.info.memory.used_bytes(),
             is_log_base,
-            self.replication(),
+            None if is_log_base else self.replication(),  # the log goes on where the stream does not
         )
         unsynced = 0
         syncs = limit_sync and config.rdb_save_incremental_fsync
@@ -173,8 +173,11 @@ class Snapshots:
 
     # BGSAVE ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> bool:
-        """Have a child write a snapshot; False, with the reason logged, if none can be had."""
+    def begin(self, on_end: Optional[Done] = None) -> bool:
+        """Have a child write a snapshot; False, with the reason logged, if none can be had.
+
+        `on_end` hears of its end when everything else is settled.
+        """
         services = self.services
         self.dirty_at_fork = services.keyspace.dirty
         self.tried_s = monotonic()
@@ -183,7 +186,12 @@ class Snapshots:
         def snapshot(progress: Progress) -> None:
             self.write_file(background_name(os.getpid()), target, progress)
 
-        if not self.children.fork(SNAPSHOT, snapshot, self.end):
+        def end(succeeded: bool, number: int) -> None:
+            self.end(succeeded, number)
+            if on_end is not None:
+                on_end(succeeded, number)
+
+        if not self.children.fork(SNAPSHOT, snapshot, end):
             self.note_failure()
             return False
         self.is_scheduled = False

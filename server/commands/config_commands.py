@@ -95,6 +95,6 @@ def config_set(ctx: Session, argv: Argv) -> Any:
     if len(argv) % 2:
         raise CommandError(SYNTAX_ERROR)
     server = ctx.server
-    is_loading = bool(server.dispatch.mode & admission.LOADING_DATA)
+    is_loading = bool(server.dispatch.mode & (admission.LOADING_DATA | admission.LOADING_ASIDE))
     server.config.set(list(zip(argv[2::2], argv[3::2])), is_local(ctx), is_loading)
     return OK

@@ -103,7 +103,7 @@ def debug_log(ctx: Session, argv: Argv) -> Any:
 
 
 def debug_change_repl_id(ctx: Session, argv: Argv) -> Any:
-    ctx.server.log.notice("Changing replication IDs after receiving change-repl-id")
+    ctx.server.log.notice("Changing replication IDs after receiving DEBUG change-repl-id")
     ctx.server.replication.history.begin()
     return OK
 

@@ -59,7 +59,7 @@ MAX_FREQ = 255
 def save(ctx: Session, argv: Argv) -> Any:
     """Write a snapshot while everybody waits."""
     persistence = ctx.server.persistence
-    if persistence.children.is_active("snapshot"):
+    if persistence.children.is_saving():
         raise CommandError(SAVE_IN_PROGRESS)
     if not persistence.snapshots.save():
         raise CommandError(b"ERR")
@@ -85,7 +85,7 @@ def bgsave(ctx: Session, argv: Argv) -> Any:
     persistence = ctx.server.persistence
     children, snapshots = persistence.children, persistence.snapshots
     in_unit = ctx.server.dispatch.depth > 0
-    if children.is_active("snapshot"):
+    if children.is_saving():
         raise CommandError(SAVE_IN_PROGRESS)
     if children.current is not None or in_unit:
         if not schedules and not in_unit:

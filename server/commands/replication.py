@@ -116,7 +116,7 @@ def failover(ctx: Session, argv: Argv) -> Any:
         failover = ctx.server.replication.failover
         if failover is None:
             raise CommandError(b"ERR No failover in progress.")
-        failover.call_off()
+        failover.call_off("Failover manually aborted")
         return OK
     timeout_ms = 0
     host = b""
@@ -170,7 +170,7 @@ def replicaof(ctx: Session, argv: Argv) -> Any:
         raise CommandError(b"ERR REPLICAOF not allowed while failing over.")
     by = describe(ctx).decode("utf-8", "backslashreplace")
     if argv[1].upper() == b"NO" and argv[2].upper() == b"ONE":
-        replication.promote(by)
+        replication.promote("user request from '%s'" % by)
         return OK
     if ctx.kind == b"replica":
         raise CommandError(b"ERR Command is not valid when client is a replica.")

@@ -1,8 +1,8 @@
 """The last bytes of the replication stream, kept for replicas that come back.
 
 Owns bytes and the offsets they have: offset n is the n-th byte of the history, counted from 1. Bytes are kept in
-chunks, which are dropped whole; the length that is promised never exceeds the configured size. Appending is amortised
-O(length), reading O(chunks + length).
+chunks, which are dropped whole; the length that is promised exceeds the configured size only by what a replica that
+waits for its snapshot will need afterwards (`floor`). Appending is amortised O(length), reading O(chunks + length).
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Deque, List
 
+NOBODY = 1 << 63  # as a floor: no byte is kept for a replica
 CHUNK_BYTES = 16 * 1024  # what is appended is gathered to chunks of this size, or cut into them
 
 
 class Backlog:
-    """`size` bytes at most are promised; a chunk more may be held."""
+    """`size` bytes, or all from `floor` on, are promised; a chunk more may be held."""
 
-    __slots__ = ("size", "end", "_chunks", "_tail", "_held")
+    __slots__ = ("size", "end", "floor", "_chunks", "_tail", "_held")
 
     def __init__(self, size: int, offset: int) -> None:
         """An empty backlog of a history that has `offset` bytes so far."""
         self.size = size
         self.end = offset  # of the last byte
+        self.floor = NOBODY  # the first byte that must stay whatever the size
         self._chunks: Deque[bytes] = deque()
         self._tail = bytearray()
         self._held = 0
 
     def __len__(self) -> int:
-        return min(self._held, self.size)
+        return min(self._held, max(self.size, self.end - self.floor + 1))
 
     @property
     def first(self) -> int:
@@ -57,9 +59,15 @@ class Backlog:
         self.size = size
         self._trim()
 
+    def keep_from(self, floor: int) -> None:
+        """Keep every byte from here on until further notice."""
+        self.floor = floor
+        self._trim()
+
     def _trim(self) -> None:
         chunks = self._chunks
-        while chunks and self._held - len(chunks[0]) >= self.size:
+        needed = max(self.size, self.end - self.floor + 1)
+        while chunks and self._held - len(chunks[0]) >= needed:
             self._held -= len(chunks.popleft())
 
     def holds(self, offset: int) -> bool:

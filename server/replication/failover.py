@@ -55,15 +55,15 @@ class Failover:
         for replica in replication.primary.online():
             if not self.is_wanted(replica) or replica.acknowledged != offset:
                 continue
+            self.log.notice("Failover target %s:%d is synced, failing over." % (replica.ip, replica.port))
             self.hand_over(replica.ip, replica.port)
             return
         if self.ends_s and monotonic() >= self.ends_s:
             if self.is_forced:
-                self.log.notice("Failover to %s:%d time out exceeded, failing over." % (self.host, self.port))
+                self.log.notice("FAILOVER to %s:%d time out exceeded, failing over." % (self.host, self.port))
                 self.hand_over(self.host, self.port)
             else:
-                self.log.notice("Replica never caught up before timeout")
-                self.end()
+                self.call_off("Replica never caught up before timeout")
             return
         self.timer = self.services.timers.at(monotonic() + POLL_S, self.look)
 
@@ -71,24 +71,23 @@ class Failover:
         return not self.host or (replica.ip == self.host and replica.port == self.port)
 
     def hand_over(self, host: str, port: int) -> None:
-        self.log.notice("Failover target %s:%d is synced, failing over." % (host, port))
         self.state = HANDING_OVER
         self.host, self.port = host, port
-        self.replication.follow(host, port, "failover", is_failover=True)
+        self.replication.follow(host, port, is_failover=True)
 
     def on_answered(self, accepted: bool) -> None:
         """The target took over, or would not."""
         if accepted:
             self.end()
         else:
-            self.log.notice("Failover target rejected psync request")
-            self.call_off()
+            self.call_off("Failover target rejected psync request")
 
-    def call_off(self) -> None:
+    def call_off(self, why: str) -> None:
         """Be the master again, as before."""
-        self.log.notice("Failover aborted")
+        target = "%s:%d" % (self.host, self.port) if self.host else "any replica"
+        self.log.notice("FAILOVER to %s aborted: %s" % (target, why))
         if self.state == HANDING_OVER:
-            self.replication.promote("failover that was called off", keeps_identity=True)
+            self.replication.promote("")
         self.end()
 
     def end(self) -> None:

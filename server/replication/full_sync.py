@@ -14,13 +14,7 @@ import os
 from time import monotonic
 
 from server.children import SYNCHRONISATION
-from server.replication.replica import (
-    CAN_EOF,
-    ONLINE,
-    RECEIVES,
-    WAITS_END,
-    WAITS_START,
-)
+from server.replication.replica import CAN_EOF, ONLINE, RECEIVES, WAITS_END, WAITS_START
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +49,6 @@ class FullSync:
         self.is_pipe_watched = False
         self.is_pipe_at_end = False
         self.outcome: Optional[bool] = None  # of the child, when it has ended before the pipe was read to its end
-        self.path = b""
         self.moved_s = monotonic()  # when a transfer last moved
         self.poll_s = 0.0  # when the loop will turn for a transfer
 
@@ -64,6 +57,19 @@ class FullSync:
     def consider(self) -> None:
         """Look before the end of this turn whether a snapshot should begin."""
         self.has_to_look = True
+
+    def explain(self, replica: Replica) -> None:
+        """Say in the log what a replica that has just asked waits for."""
+        children = self.services.children
+        if not children.is_active():
+            if self.config.repl_diskless_sync and replica.capabilities & CAN_EOF:
+                self.log.notice("Delay next BGSAVE for diskless SYNC")
+        elif not children.is_saving():
+            self.log.notice("No BGSAVE in progress, but another BG operation is active. BGSAVE for replication delayed")
+        elif self.is_to_sockets:
+            self.log.notice("Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC")
+        elif not self.group:
+            self.log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
 
     def look_at(self, when_s: float) -> None:
         if self.timer is not None:
@@ -104,15 +110,13 @@ class FullSync:
         self.begin(group, to_sockets)
 
     def join_running(self, group: List[Replica]) -> bool:
-        """Let replicas share the file that is being written for another one: they need what was held for that one."""
+        """Let replicas share the file that is being written for another one: the stream since then is still there."""
         if self.is_to_sockets or not self.group:
             return False
         for other in self.group:
             if other.state == WAITS_END and not other.wants_snapshot_only and other.session in self.replicas:
                 for replica in group:
                     if replica.filter == other.filter:
-                        replica.held = list(other.held)
-                        replica.held_bytes = other.held_bytes
                         self.announce(replica, other.start_offset)
                         self.group.append(replica)
                         self.log.notice("Waiting for end of BGSAVE for SYNC")
@@ -131,17 +135,17 @@ class FullSync:
 
     def begin(self, group: List[Replica], to_sockets: bool) -> None:
         """Fork the child. Everything that happened so far is in the snapshot, everything later in the stream."""
-        from server.replication.snapshot import write_to_file, write_to_pipe
-
         replication = self.primary.replication
         self.primary.feed.flush()
-        facts = replication.snapshot_facts()
-        left_out = group[0].filter
         services = self.services
         self.log.notice("Starting BGSAVE for SYNC with target: %s" % ("replicas sockets" if to_sockets else "disk"))
         self.outcome = None
         self.is_to_sockets = to_sockets
         if to_sockets:
+            from server.replication.snapshot import write_to_pipe
+
+            facts = replication.snapshot_facts()
+            left_out = group[0].filter
             mark = os.urandom(MARK_BYTES).hex().encode()
             reader, writer = os.pipe()
             widen(reader)
@@ -153,11 +157,8 @@ class FullSync:
             )
             os.close(writer)
         else:
-            self.path = os.path.join(self.config.dir, b"temp-sync-%d.rdb" % os.getpid())
-            path = self.path
-            began = services.children.fork(
-                SYNCHRONISATION, lambda progress: write_to_file(services, progress, facts, left_out, path), self.on_done
-            )
+            # A BGSAVE like any other: its file may serve this server, too.
+            began = services.persistence.snapshots.begin(self.on_done)
         if not began:
             if to_sockets:
                 os.close(reader)
@@ -169,6 +170,7 @@ class FullSync:
             self.primary.feed.restart()  # the stream after the snapshot stands alone
         for replica in group:
             self.announce(replica, self.primary.history.offset)
+        self.primary.settle_backlog()
         if to_sockets:
             for replica in group:
                 replica.state = RECEIVES
@@ -177,13 +179,9 @@ class FullSync:
             self.pipe = reader
             self.is_pipe_at_end = False
             self.watch_pipe(True)
-        child = services.children.current
-        if child is not None:
-            self.log.notice(
-                "Background RDB transfer started by pid %d" % child.pid
-                if to_sockets
-                else "Background saving started by pid %d" % child.pid
-            )
+            child = services.children.current
+            if child is not None:
+                self.log.notice("Background RDB transfer started by pid %d" % child.pid)
 
     def refuse(self, group: List[Replica]) -> None:
         self.log.warning("BGSAVE for replication failed")
@@ -217,6 +215,9 @@ class FullSync:
         except OSError:
             data = b""
         if not data:
+            self.log.notice(
+                "Diskless rdb transfer, done reading from pipe, %d replicas still up." % len(receivers)
+            )
             self.is_pipe_at_end = True
             self.watch_pipe(False)
             os.close(self.pipe)
@@ -272,12 +273,8 @@ class FullSync:
                 self.log.warning("Background transfer error")
             self.end_of_sockets()
             return
-        if succeeded:
-            self.log.notice("Background saving terminated with success")
-        else:
-            self.log.warning("Background saving error")
         group, self.group = self.group, []
-        path, self.path = self.path, b""
+        path = os.path.join(self.config.dir, self.config.dbfilename)
         for replica in group:
             if replica.session not in self.replicas:
                 continue
@@ -294,7 +291,8 @@ class FullSync:
             replica.state = RECEIVES
             replica.acknowledged_s = monotonic()
             replica.session.send_encoded(b"$%d\r\n" % os.fstat(replica.file.fileno()).st_size)
-        if path:
+        if succeeded and self.config.rdb_del_sync_files and not self.config.save and not self.config.appendonly:
+            self.log.notice("Removing the RDB file used to feed replicas in a persistence-less instance")
             self.remove(path)
         self.consider()
 
@@ -317,6 +315,7 @@ class FullSync:
 
     def begin_stream(self, replica: Replica) -> None:
         replica.release()
+        self.primary.settle_backlog()
         self.log.notice("Synchronization with replica %s succeeded" % replica.name)
 
     def end_of_sockets(self) -> None:
@@ -341,8 +340,8 @@ class FullSync:
             # What follows the mark at once would be taken for a part of the snapshot.
             replica.waits_for_ack = True
             self.log.notice(
-                "Streamed replica transfer with replica %s succeeded (socket). Waiting for REPLCONF ACK from replica "
-                "to enable streaming" % replica.name
+                "Streamed RDB transfer with replica %s succeeded (socket). Waiting for REPLCONF ACK from replica to "
+                "enable streaming" % replica.name
             )
             if replica.is_ready:
                 self.begin_stream(replica)
@@ -360,9 +359,12 @@ class FullSync:
 
     def on_lost(self) -> None:
         """A replica went away: without any left the child works for nobody."""
-        if self.is_to_sockets and self.group and not self.receivers():
-            self.log.notice("Diskless rdb transfer, last replica dropped, killing fork child.")
-            self.services.children.kill()
+        if self.group and not any(replica.session in self.replicas for replica in self.group):
+            if self.is_to_sockets:
+                self.log.notice("Diskless rdb transfer, last replica dropped, killing fork child.")
+                self.services.children.kill()
+            elif not self.config.save:  # else the file is worth having all the same
+                self.services.children.kill()
         self.consider()
 
     def each_second(self, now_s: float) -> None:

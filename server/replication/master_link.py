@@ -236,7 +236,7 @@ class MasterLink:
             self.begin_stream(self.db_number)
             self.log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
         elif was_failover:
-            self.fail("Failover target rejected psync request")
+            self.drop()
             self.replication.on_failover_answered(False)
         elif line.startswith((b"-NOMASTERLINK", b"-LOADING")):
             self.fail("Master is currently unable to PSYNC but should be in the future: %s" % line.decode("latin-1"))
@@ -260,7 +260,7 @@ class MasterLink:
         self.expected = []
         self.replication.on_full_sync()
         try:
-            self.transfer = Transfer(self.replication, line, self.on_loaded)
+            self.transfer = Transfer(self.replication, line, self.full_id, self.on_loaded)
         except TransferFailure as failure:
             self.fail(str(failure))
 
@@ -322,6 +322,7 @@ class MasterLink:
     def receive_snapshot(self, data: bytes) -> None:
         transfer = self.transfer
         assert transfer is not None
+        loaded = transfer.sink.loaded if transfer.reader is not None else 0
         try:
             transfer.receive(data)
         except TransferFailure as failure:
@@ -330,6 +331,11 @@ class MasterLink:
         if transfer.is_whole and not transfer.is_over and self.socket is not None:
             # While the file is loaded the stream waits in the socket and at the master.
             self.watch(False)
+        elif transfer.reader is not None and not transfer.is_over:
+            delay_s = transfer.delay_s(transfer.sink.loaded - loaded)
+            if delay_s:
+                self.watch(False)
+                self.timer = self.services.timers.at(monotonic() + delay_s, lambda: self.watch(True))
 
     is_watched = True
 
@@ -474,12 +480,16 @@ class MasterLink:
             self.log.notice("Connection with master lost.")
             self.log.notice("Caching the disconnected master state.")
         elif self.state == TRANSFER:
-            self.log.warning("I/O error trying to sync with MASTER: connection lost")
+            if self.transfer is None or self.transfer.reader is None:
+                self.log.warning("I/O error trying to sync with MASTER: connection lost")
         else:
             self.log.warning("Failed to read response from the server: connection lost")
+        was_syncing = self.state == TRANSFER
         self.drop()
-        if was_up and not self.is_closed:
-            self.log.notice("Reconnecting to MASTER %s:%d" % (self.host, self.port))
+        if (was_up or was_syncing) and not self.is_closed:
+            self.log.notice(
+                "Reconnecting to MASTER %s:%d%s" % (self.host, self.port, " after failure" if was_syncing else "")
+            )
             self.connect()
 
     def drop(self) -> None:

@@ -10,16 +10,19 @@ from time import monotonic
 
 from protocol.reply import NO_REPLY, OK
 from server import admission
+from server.client_description import describe
+from server.gate import bare
+from server.replication.backlog import NOBODY
 from server.replication.full_sync import FullSync
 from server.replication.replica import (
     CAN_CONTINUE_ELSEWHERE,
+    CAN_EOF,
     CAPABILITIES,
     FILTER_DATA,
     FILTER_FUNCTIONS,
     FILTER_NOTHING,
     ONLINE,
     RECEIVES,
-    STATE_NAMES,
     WAITS_END,
     WAITS_START,
     Replica,
@@ -65,7 +68,7 @@ class Primary:
 
     def replica_of(self, session: Session) -> Replica:
         if session.extra.__class__ is not Replica:
-            session.extra = Replica(session)
+            session.extra = Replica(session, self.history)
         replica: Replica = session.extra
         return replica
 
@@ -112,7 +115,22 @@ class Primary:
                 replica.version = version_number(value)
             else:
                 raise CommandError(b"ERR Unrecognized REPLCONF option: %b" % argv[at])
+        if session.kind == b"replica":
+            return self.reject_reply(session, b"replconf")
         return OK
+
+    def reject_reply(self, session: Session, command: bytes, error: bytes = b"") -> Any:
+        """Close the link of a replica whose command would be answered: its bytes are those of the stream."""
+        by = describe(session).decode("utf-8", "backslashreplace")
+        name = command.decode("utf-8", "backslashreplace")
+        self.log.warning("Replica generated a reply to command '%s', disconnecting it: %s" % (name, by))
+        if error:
+            self.log.warning(
+                "== CRITICAL == This master is sending an error to its replica: '%s' after processing the command '%s'"
+                % (bare(error).decode("utf-8", "backslashreplace"), name)
+            )
+        session.doom()
+        return NO_REPLY
 
     def acknowledge(self, session: Session, argv: Sequence[bytes], at: int) -> None:
         """REPLCONF ACK offset [FACK offset]: never answered."""
@@ -144,20 +162,28 @@ class Primary:
                 raise CommandError(b"ERR PSYNC FAILOVER can't be sent to a master.")
             if argv[1] != self.history.id:
                 raise CommandError(b"ERR PSYNC FAILOVER replid must match my replid.")
-            replication.promote("failover request from " + session.address.decode("latin-1"))
+            self.log.warning("Failover request received for replid %s." % argv[1].decode("latin-1"))
+            replication.promote("failover request from '%s'" % describe(session).decode("utf-8", "backslashreplace"))
         if replication.is_replica and not replication.is_link_up:
             raise CommandError(NO_MASTER_LINK)
         replica = self.replica_of(session)
         replica.has_psync = argv[0].lower() == b"psync"
+        if replica.filter and not replica.capabilities & CAN_EOF:
+            raise CommandError(b"ERR Filtered replica requires EOF capability")
         self.log.notice("Replica %s asks for synchronization" % replica.name)
         if replica.has_psync:
-            wanted = number_in(argv[2])
+            try:
+                wanted = number_in(argv[2])
+            except CommandError:
+                self.log.warning("Replica %s asks for synchronization but with a wrong offset" % replica.name)
+                raise
             if self.go_on(replica, argv[1], wanted):
                 return NO_REPLY
             if argv[1][:1] != b"?":
                 replication.partial_refused += 1
         replication.full_syncs += 1
         self.enlist(replica, WAITS_START)
+        self.full_sync.explain(replica)
         self.full_sync.consider()
         return NO_REPLY
 
@@ -208,6 +234,11 @@ class Primary:
                 "Unable to partial resync with replica %s for lack of backlog (Replica request was: %d)."
                 % (name, wanted)
             )
+            if wanted > history.offset:
+                self.log.warning(
+                    "Warning: replica %s tried to PSYNC with an offset that is greater than the master replication "
+                    "offset." % name
+                )
             return False
         chunks = backlog.since(wanted)
         self.enlist(replica, ONLINE)
@@ -229,11 +260,19 @@ class Primary:
 
     # Keeping ---------------------------------------------------------------------------------------------------
 
+    def settle_backlog(self) -> None:
+        """Keep as much of the stream as those need who wait for their snapshot."""
+        backlog = self.history.backlog
+        if backlog is not None:
+            needed = [replica.start_offset + 1 for replica in self.replicas.values() if replica.needs_backlog]
+            backlog.keep_from(min(needed, default=NOBODY))
+
     def forget(self, session: Session) -> None:
         """The session ends."""
         replica = self.replicas.pop(session, None)
         if replica is None:
             return
+        self.settle_backlog()
         replica.drop_file()
         session.extra = None
         self.log.notice("Connection with replica %s lost." % replica.name)
@@ -292,15 +331,14 @@ class Primary:
 
     def description(self) -> List[str]:
         """The slaveN fields of INFO."""
-        now_s = monotonic()
         return [
             "ip=%s,port=%d,state=%s,offset=%d,lag=%d"
             % (
                 replica.ip,
                 replica.port,
-                STATE_NAMES[replica.state],
+                replica.state_name,
                 replica.acknowledged,
-                now_s - replica.acknowledged_s if replica.state == ONLINE else 0,
+                replica.lag_s(),
             )
             for replica in self.replicas.values()
             if replica.state and replica.ip

@@ -1,7 +1,7 @@
 """One replica as its master sees it: what it said of itself, how far it is, what waits for it.
 
-While a snapshot is made and sent, the changes since its moment are held here; then they join the session's output. Must
-not know who else is a replica.
+While a snapshot is made and sent, the changes since its moment are kept in the backlog, for all replicas together; then
+they join the session's output. Must not know who else is a replica.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List
+    from typing import Any
 
+    from server.replication.history import History
     from server.session import Session
 
 # Where a link stands. A session that has only introduced itself (REPLCONF) is INTRODUCED.
@@ -45,14 +46,14 @@ class Replica:
         "heard_bytes",
         "waits_for_ack",
         "is_ready",
-        "held",
-        "held_bytes",
+        "history",
         "file",
         "asked_s",
     )
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, history: History) -> None:
         self.session = session
+        self.history = history
         self.state = INTRODUCED
         self.port = 0
         self.announced_ip = b""
@@ -68,8 +69,6 @@ class Replica:
         self.heard_bytes = 0
         self.waits_for_ack = False  # the stream begins when it has said that it is ready
         self.is_ready = False  # it has said so before this server knew that its child has ended
-        self.held: List[bytes] = []
-        self.held_bytes = 0
         self.file: Any = None
 
     @property
@@ -81,8 +80,15 @@ class Replica:
     @property
     def name(self) -> str:
         """How the log speaks of it."""
-        port = self.port or int(self.session.address.rpartition(b":")[2] or 0)
-        return "%s:%d" % (self.ip, port)
+        return "%s:%s" % (self.ip, self.port or "<unknown-replica-port>")
+
+    @property
+    def state_name(self) -> str:
+        return STATE_NAMES[self.state]
+
+    def lag_s(self) -> int:
+        """Seconds since it last said where it is."""
+        return int(monotonic() - self.acknowledged_s) if self.state == ONLINE else 0
 
     @property
     def is_held_back(self) -> bool:
@@ -92,29 +98,33 @@ class Replica:
         """Have bytes of the stream sent, now or after the snapshot."""
         if self.state == ONLINE and not self.waits_for_ack:
             self.session.send_encoded(data)
-        elif self.state >= WAITS_END and not self.wants_snapshot_only:
-            self.held.append(data)
-            self.held_bytes += len(data)
+        elif self.needs_backlog:
             clients = self.session.server.clients
-            if self.held_bytes > clients.judged_from:
+            if self.waiting_bytes() > clients.judged_from:
                 clients.judge_output(self.session)
 
+    @property
+    def needs_backlog(self) -> bool:
+        """Whether what follows its snapshot must be kept for it."""
+        return self.state >= WAITS_END and self.is_held_back and not self.wants_snapshot_only
+
     def release(self) -> None:
-        """Send what was held: the stream begins."""
-        held, self.held = self.held, []
-        self.held_bytes = 0
+        """Send what happened since the snapshot: the stream begins."""
         self.waits_for_ack = False
         self.acknowledged_s = monotonic()
-        for data in held:
-            self.session.send_encoded(data)
+        backlog = self.history.backlog
+        if backlog is not None:
+            for data in backlog.since(self.start_offset + 1):
+                self.session.send_encoded(data)
 
     def waiting_bytes(self) -> int:
         """What counts against its output limit: changes it has not received, not the snapshot."""
-        return self.held_bytes if self.is_held_back else self.session.out_bytes
+        if not self.is_held_back:
+            return self.session.out_bytes
+        backlog = self.history.backlog
+        return backlog.end - self.start_offset if backlog is not None and self.needs_backlog else 0
 
     def drop_file(self) -> None:
         if self.file is not None:
             self.file.close()
             self.file = None
-        self.held = []
-        self.held_bytes = 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from server.reactor import Reactor
     from server.replication.failover import Failover
     from server.replication.master_link import MasterLink
+    from server.replication.own_deadlines import OwnDeadlines
     from server.replication.primary import Primary
     from server.replication.replica import Replica
     from server.replication.waiting import Waits
@@ -48,6 +49,7 @@ class Replication:
         self.made_waits: Optional[Waits] = None
         self.link: Optional[MasterLink] = None
         self.failover: Optional[Failover] = None
+        self.own_deadlines: Optional[OwnDeadlines] = None  # of a replica that may be written
         self.has_history = False  # a master that knows this history may go on with it
         self.full_syncs = self.partial_accepted = self.partial_refused = 0
         self.timer: Any = None
@@ -70,6 +72,10 @@ class Replication:
         info = services.info
         info.sections["replication"] = self.describe
         info.provide("sync_full", lambda: self.full_syncs)
+        info.provide("mem_not_counted_for_evict", lambda: self.buffered_bytes() - self.backlog_bytes())
+        info.provide("mem_replication_backlog", self.backlog_bytes)
+        info.provide("mem_total_replication_buffers", self.buffered_bytes)
+        info.provide("slave_expires_tracked_keys", lambda: len(self.own_deadlines.keys) if self.own_deadlines else 0)
         info.provide("sync_partial_ok", lambda: self.partial_accepted)
         info.provide("sync_partial_err", lambda: self.partial_refused)
         info.on_reset.append(self.reset_statistics)
@@ -148,6 +154,7 @@ class Replication:
         facts = self.services.loader.replication
         identity, offset = facts.get(b"repl-id", b""), facts.get(b"repl-offset", b"")
         if len(identity) != 40 or not offset.isdigit():
+            self.services.loader.lapsed_keys.clear()
             return
         history = self.history
         history.offset = int(offset)
@@ -160,10 +167,15 @@ class Replication:
         history.open_backlog(self.config.repl_backlog_size)
         if not self.is_replica:
             self.attach()
+            # Replicas that go on with their copy still have what lapsed while this server was down.
+            word = b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL"
+            for number, key in self.services.loader.lapsed_keys:
+                self.feed.feed(number, (word, key))
             self.keep_ticking()
+        self.services.loader.lapsed_keys.clear()
 
-    def follow(self, host: str, port: int, by: str, is_failover: bool = False) -> None:
-        """REPLICAOF host port."""
+    def follow(self, host: str, port: int, by: str = "", is_failover: bool = False) -> None:
+        """REPLICAOF host port. `by` is for the log."""
         was_master = not self.is_replica
         if self.link is not None:
             link, self.link = self.link, None
@@ -180,7 +192,8 @@ class Replication:
             self.history.open_backlog(self.config.repl_backlog_size)
             self.has_history = True
         self.become_replica(host, port, is_failover)
-        self.log.notice("REPLICAOF %s:%d enabled (user request from '%s')" % (host, port, by))
+        if by:
+            self.log.notice("REPLICAOF %s:%d enabled (user request from '%s')" % (host, port, by))
 
     def become_replica(self, host: str, port: int, is_failover: bool = False) -> None:
         from server.replication.master_link import MasterLink
@@ -195,8 +208,11 @@ class Replication:
         # Not within the command that asked for it: connecting may fail at once.
         self.services.timers.at(monotonic(), self.link.connect)
 
-    def promote(self, by: str, keeps_identity: bool = False) -> None:
-        """REPLICAOF NO ONE: go on as a master. The history so far is shared with whoever followed the same master."""
+    def promote(self, by: str) -> None:
+        """REPLICAOF NO ONE: go on as a master. The history so far is shared with whoever followed the same master.
+
+        `by` is for the log.
+        """
         if not self.is_replica:
             return
         self.config.replicaof = None
@@ -205,16 +221,15 @@ class Replication:
             link.close()
         self.feed.flush()
         history = self.history
-        if not keeps_identity:
-            old = history.id.decode("latin-1")
-            history.branch(new_id())
-            self.log.notice(
-                "Setting secondary replication ID to %s, valid up to offset: %d. New replication ID is %s"
-                % (old, history.previous_until, history.id.decode())
-            )
+        old = history.id.decode("latin-1")
+        history.branch(new_id())
+        self.log.notice(
+            "Setting secondary replication ID to %s, valid up to offset: %d. New replication ID is %s"
+            % (old, history.previous_until, history.id.decode())
+        )
         self.feed.passes_on = False
         self.feed.restart()
-        if self.replicas and not keeps_identity:
+        if self.replicas:
             self.primary.disconnect_all()
         if self.made_primary is not None:
             self.made_primary.lonely_since_s = monotonic()
@@ -225,15 +240,19 @@ class Replication:
         keyspace.alarm.due_ms = keyspace.next_deadline_ms()
         self.settle()
         self.keep_ticking()
-        self.log.notice("MASTER MODE enabled (user request from '%s')" % by)
+        if by:
+            self.log.notice("MASTER MODE enabled (%s)" % by)
 
     # The stream ------------------------------------------------------------------------------------------------
 
     def attach(self) -> None:
         """Feed what is propagated, from the next unit of work on."""
-        sinks = self.services.dispatch.propagation.sinks
-        if self.feed not in sinks:
-            sinks.append(self.feed)
+        dispatch = self.services.dispatch
+        if self.feed not in dispatch.propagation.sinks:
+            dispatch.propagation.sinks.append(self.feed)
+            if not dispatch.depth:
+                # The next unit may be a write that was held back until now, in this very turn.
+                dispatch.refresh_recording()
 
     def detach(self) -> None:
         sinks = self.services.dispatch.propagation.sinks
@@ -265,6 +284,13 @@ class Replication:
         self.has_history = False
         if not self.services.dispatch.depth:
             self.services.dispatch.refresh_recording()
+
+    def buffered_bytes(self) -> int:
+        """What of the stream is in memory, for replicas that wait and for those that come back."""
+        return len(self.history.backlog) if self.history.backlog is not None else 0
+
+    def backlog_bytes(self) -> int:
+        return min(self.buffered_bytes(), self.config.repl_backlog_size)
 
     def resize_backlog(self, config: Any) -> None:
         if self.history.backlog is not None:
@@ -313,6 +339,8 @@ class Replication:
         self.history.open_backlog(self.config.repl_backlog_size)
         self.has_history = True
         self.marks.clear()
+        if self.own_deadlines is not None:
+            self.own_deadlines.clear()
         self.logged = 0
         self.services.keyspace.keeps_lapsed = True
         self.services.keyspace.hides_lapsed = True
@@ -389,10 +417,27 @@ class Replication:
 
     def stop(self, flags: int) -> None:
         """A step of the server's end."""
+        self.report_lag()
         children = self.services.children
         if children.is_active(SYNCHRONISATION):
             self.log.warning("There is a child synchronising replicas. Killing it!")
             children.kill_and_wait()
+
+    def report_lag(self) -> None:
+        """Say which replicas will miss something."""
+        if not self.replicas:
+            return
+        offset = self.offset
+        behind = 0
+        for replica in self.replicas.values():
+            if replica.acknowledged != offset:
+                behind += 1
+                self.log.notice(
+                    "Lagging replica %s reported offset %d behind master, lag=%d, state=%s."
+                    % (replica.name, offset - replica.acknowledged, replica.lag_s(), replica.state_name)
+                )
+        count = len(self.replicas)
+        self.log.notice("%d of %d replicas are in sync when shutting down." % (count - behind, count))
 
     def on_shutdown_waiting(self, waiting: bool) -> None:
         from server.replication.failover import FOR_EVER_MS
@@ -419,6 +464,22 @@ class Replication:
             if self.good_replicas() < config.min_replicas_to_write:
                 mode |= admission.TOO_FEW_REPLICAS
         dispatch.mode = mode
+        self.watch_writers(self.is_replica and not config.replica_read_only)
+
+    def watch_writers(self, wanted: bool) -> None:
+        """Look after what clients write to a replica, if they may."""
+        dispatch = self.services.dispatch
+        if wanted == (self.own_deadlines is not None):
+            return
+        if wanted:
+            from server.replication.own_deadlines import OwnDeadlines
+
+            self.own_deadlines = OwnDeadlines(self.services)
+            dispatch.listen(self.own_deadlines)
+        elif self.own_deadlines is not None:
+            dispatch.unlisten(self.own_deadlines)
+            self.own_deadlines.clear()
+            self.own_deadlines = None
 
     def keep_ticking(self) -> None:
         if self.timer is None:

@@ -1,4 +1,4 @@
-"""What the child of a full synchronisation does: the snapshot into a pipe with marks around it, or into a file.
+"""What the child of a full synchronisation to sockets does: the snapshot into a pipe, and the mark that ends it.
 
 Runs in the child. A replica may have asked for a part of the data only (REPLCONF rdb-filter-only).
 """
@@ -33,12 +33,6 @@ def write_to_pipe(
     with os.fdopen(descriptor, "wb", buffering=0) as pipe:
         write(services, pipe, progress, facts, left_out)
         pipe.write(mark)
-
-
-def write_to_file(services: Services, progress: Progress, facts: Facts, left_out: int, path: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
-        write(services, file, progress, facts, left_out)
-    services.log.notice("DB saved on disk")
 
 
 def write(services: Services, file: Any, progress: Progress, facts: Facts, left_out: int) -> None:

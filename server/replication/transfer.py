@@ -2,8 +2,8 @@
 
 The frame is `$<length>` or `$EOF:<mark>`; whatever follows the snapshot in the same bytes is handed back. By default
 the snapshot is written to a file first, so that a link that breaks costs nothing, then loaded from there in slices;
-with `repl-diskless-load` it is loaded as it arrives, into the emptied keyspace, or beside the old data, which is served
-until the new one is whole.
+with `repl-diskless-load` it is loaded as it arrives, into the emptied keyspace, or beside the old data, which stays if
+the link breaks, and is served meanwhile if the new data is a later state of the same history.
 
 Nothing here waits: pieces come from the link or from a timer.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from time import monotonic, time
 
+from server.snapshots import remove, sync_directory
 from storage.rdb.corrupt import CorruptData
 from storage.rdb.reader import Reader
 
@@ -73,8 +74,13 @@ class Transfer:
     """One snapshot on its way. `on_loaded(facts, rest)` when the data set is the master's."""
 
     def __init__(
-        self, replication: Replication, header: bytes, on_loaded: Callable[[Dict[bytes, bytes], bytes], None]
+        self,
+        replication: Replication,
+        header: bytes,
+        identity: bytes,
+        on_loaded: Callable[[Dict[bytes, bytes], bytes], None],
     ) -> None:
+        """`identity`: the history that the snapshot is of. Raises TransferFailure."""
         self.replication = replication
         self.services = replication.services
         self.log = replication.services.log
@@ -83,6 +89,7 @@ class Transfer:
         self.received = 0
         self.file: Any = None
         self.path = b""
+        self.kept = b""  # the file as this server's snapshot
         self.unsynced = 0
         self.reader: Optional[Reader] = None
         self.beside: Optional[Keyspace] = None  # the new data, while the old one is served
@@ -93,9 +100,11 @@ class Transfer:
         config = self.services.config
         mode = config.repl_diskless_load
         how = "disk"
+        self.is_aside = False  # the old data is served meanwhile: an earlier state of the same history
         if mode == "swapdb":
             how = "parser"
             self.beside = self.services.keyspace.beside()
+            self.is_aside = identity == replication.history.id
         elif mode == "on-empty-db" and not len(self.services.keyspace):
             how = "parser"
         if self.frame.mark:
@@ -153,8 +162,38 @@ class Transfer:
                 "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "
                 "synchronization: %s" % error.strerror
             ) from None
+        self.keep_file()
         self.begin_loading()
         self.load_later()
+
+    def keep_file(self) -> None:
+        """The file becomes this server's own snapshot: restarted, it goes on from there. Raises TransferFailure."""
+        children = self.services.children
+        if children.current is not None and children.is_saving():
+            self.log.notice(
+                "Replica is about to load the RDB file received from the master, but there is a pending RDB child "
+                "running. Killing process %d and removing its temp file to avoid any race" % children.current.pid
+            )
+            children.kill_and_wait()
+        config = self.services.config
+        target = os.path.join(config.dir, config.dbfilename)
+        try:
+            os.replace(self.path, target)
+            sync_directory(config.dir)
+        except OSError as error:
+            raise TransferFailure(
+                "Failed trying to rename the temp DB into %s in MASTER <-> REPLICA synchronization: %s"
+                % (config.dbfilename.decode("utf-8", "backslashreplace"), error.strerror)
+            ) from None
+        self.path = b""
+        self.kept = target
+
+    def forget_file(self) -> None:
+        """A server that is told to persist nothing may be told to leave no snapshot either."""
+        config = self.services.config
+        if self.kept and config.rdb_del_sync_files and not config.save and not config.appendonly:
+            self.log.notice("Removing the RDB file obtained from the master. This replica has persistence disabled")
+            remove(self.kept)
 
     # Loading ---------------------------------------------------------------------------------------------------
 
@@ -167,10 +206,11 @@ class Transfer:
             self.log.notice("MASTER <-> REPLICA sync: Flushing old data")
             self.replication.before_load()
             self.replication.empty_keyspace()
-            self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
-            loader.begin(size)
+        self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
+        if self.is_aside:
+            loader.begin_aside(size)
         else:
-            self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory, the old one is served meanwhile")
+            loader.begin(size)
         loader.replication = {}
         from server.loading import Sink
 
@@ -204,16 +244,22 @@ class Transfer:
                 if not part:
                     self.finish_stream()
                     return
+                loaded = self.sink.loaded
                 self.load(part)
-                delay = self.services.config.key_load_delay
-                if delay > 0:
-                    self.timer = self.services.timers.at(monotonic() + delay / 1e6, self.load_slice)
+                delay_s = self.delay_s(self.sink.loaded - loaded)
+                if delay_s:
+                    self.timer = self.services.timers.at(monotonic() + delay_s, self.load_slice)
                     return
                 if monotonic() > ends_s:
                     self.load_later()
                     return
         except (TransferFailure, OSError) as error:
             self.replication.on_transfer_failed(str(error))
+
+    def delay_s(self, keys: int) -> float:
+        """`key-load-delay`: microseconds a key, or one microsecond each so many keys."""
+        delay = self.services.config.key_load_delay
+        return (keys * delay if delay >= 0 else keys / -delay) / 1e6
 
     def load(self, part: bytes) -> None:
         assert self.reader is not None
@@ -223,8 +269,7 @@ class Transfer:
             self.reader.feed(part)
         except CorruptData as error:
             raise TransferFailure("Failed trying to load the MASTER synchronization DB: %s" % error) from None
-        if self.beside is None:
-            self.services.loader.loaded_bytes = self.reader.offset()
+        self.services.loader.loaded_bytes = self.reader.offset()
 
     def finish_stream(self) -> None:
         """All bytes of the snapshot were parsed: make it the data set."""
@@ -234,12 +279,14 @@ class Transfer:
         except CorruptData as error:
             raise TransferFailure("Failed trying to load the MASTER synchronization DB: %s" % error) from None
         facts = dict(self.services.loader.replication)
+        self.close()
         if self.beside is not None:
-            self.log.notice("MASTER <-> REPLICA sync: Swapping the old data for the new")
+            if self.is_aside:
+                self.log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
             self.replication.before_load()
             self.replication.empty_keyspace()
             self.services.keyspace.take_over(self.beside)
-        self.close()
+            self.log.notice("MASTER <-> REPLICA sync: Discarding old DB in background")
         self.services.loader.last_loaded = self.sink.loaded
         self.services.loader.last_lapsed = self.sink.lapsed
         for source in self.functions:
@@ -252,9 +299,22 @@ class Transfer:
         """The link broke, or the snapshot is no good: what was loaded of it goes."""
         if self.is_over:
             return
-        was_loading = self.reader is not None and self.beside is None
+        reader = self.reader
+        if reader is not None:
+            if not self.is_whole:
+                self.log.warning(
+                    "Internal error in RDB reading offset %d, function at transfer.py -> Unexpected EOF reading RDB "
+                    "file. Failure loading rdb format from socket, assuming connection error, resuming operation."
+                    % reader.offset()
+                )
+            self.log.warning(
+                "Failed trying to load the MASTER synchronization DB from %s, check server logs."
+                % ("socket" if self.file is None else "disk")
+            )
         self.close()
-        if was_loading:
+        if self.beside is not None:
+            self.log.notice("MASTER <-> REPLICA sync: Discarding temporary DB in background")
+        elif reader is not None:
             self.replication.empty_keyspace()
 
     def close(self) -> None:
@@ -263,12 +323,13 @@ class Transfer:
             self.timer.cancel()
         if self.file is not None:
             self.file.close()
-            try:
-                os.unlink(self.path)
-            except OSError:
-                pass
+            if self.path:
+                remove(self.path)
+        self.forget_file()
         if self.reader is not None:
             loader = self.services.loader
             loader.take_function = self.kept_take
-            if self.beside is None and loader.is_loading:
+            if self.is_aside:
+                loader.end_aside()
+            elif loader.is_loading:
                 loader.end()

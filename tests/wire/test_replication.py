@@ -12,6 +12,7 @@ from storage.aof.records import encode_record
 from tests.harness.processes import ROOT
 from tests.harness.replication import EMPTY_SNAPSHOT, ID, BareMaster, BareReplica, info, introduce, until
 from tests.harness.wire import encode, plain
+from tests.wire.test_scripts import skip_without_interpreter
 
 
 @pytest.fixture

@@ -1,0 +1,188 @@
+"""Replication at its edges: what survives restarts, broken transfers and links that say what they should not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from storage.aof.records import encode_record
+from tests.harness.replication import EMPTY_SNAPSHOT, ID, BareMaster, BareReplica, info, introduce, until
+from tests.harness.wire import encode
+
+
+@pytest.fixture
+def bare_master():
+    master = BareMaster()
+    yield master
+    master.close()
+
+
+def ready_replica(client, bare_master) -> None:
+    """Make the server a replica that has an empty data set."""
+    client.command("REPLICAOF", "127.0.0.1", bare_master.port)
+    introduce(bare_master)
+    until(lambda: info(client)["master_link_status"] == "up")
+
+
+@pytest.mark.parametrize("command", [("PING",), ("GET", "key"), ("NOSUCH",), ("REPLCONF", "listening-port", "1")])
+def test_a_replica_whose_command_would_be_answered_is_disconnected(start_server, command):
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "")
+    with server.wire() as client:
+        replica = BareReplica(server, "eof")
+        replica.full_sync()
+        until(lambda: "state=online" in info(client).get("slave0", ""))
+        replica.wire.send(encode(*command))
+        assert replica.wire.read_until_closed() == b""
+        name = "<unknown>" if command[0] == "NOSUCH" else command[0].lower()
+        server.wait_for_log(f"Replica generated a reply to command '{name}', disconnecting it: id=")
+
+
+def test_what_waited_for_a_failover_that_failed_reaches_the_replicas(start_server):
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "")
+    bare = BareMaster()  # the chosen replica, which refuses to take over
+    with server.wire() as client, server.wire() as writer:
+        replica = BareReplica(server, "eof", "psync2")
+        replica.wire.command("REPLCONF", "listening-port", bare.port)
+        identity, _ = replica.full_sync()
+        until(lambda: "state=online" in info(client).get("slave0", ""))
+        client.command("SET", "before", "1")
+        assert client.command("FAILOVER", "TO", "127.0.0.1", bare.port) == (b"+", b"OK")
+        writer.send(encode("SET", "key", "value"))
+        until(lambda: info(client, "clients")["blocked_clients"] == "1")  # held back, that is
+        replica.acknowledge(int(info(client)["master_repl_offset"]))
+        assert bare.accept()[-1] == b"FAILOVER"
+        assert info(client)["master_failover_state"] == "failover-in-progress"
+        bare.link.sendall(b"-NOPERM no\r\n")
+        assert writer.read() == (b"+", b"OK")
+        server.wait_for_log("aborted: Failover target rejected psync request")
+        # Under its new name the history goes on, and has the write.
+        again = BareReplica(server, "eof", "psync2")
+        state = info(client)
+        assert state["master_replid2"].encode() == identity
+        answer = again.psync(identity, int(state["second_repl_offset"]))
+        assert answer == b"+CONTINUE " + state["master_replid"].encode()
+        assert [again.command(), again.command()] == [[b"SELECT", b"0"], [b"SET", b"key", b"value"]]
+    bare.close()
+
+
+def test_keys_that_lapsed_while_a_master_was_down_are_deleted_from_its_replicas(start_server):
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "900 1", "--enable-debug-command", "yes")
+    with server.wire() as client:
+        replica = BareReplica(server, "eof", "psync2")
+        identity, offset = replica.full_sync()
+        client.command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        client.command("SET", "lapsed", "value", "PX", "1")
+        client.command("SET", "key", "value")
+        time.sleep(0.01)
+        client.send(encode("SHUTDOWN", "NOW"))
+        server.wait()
+    server.start()
+    with server.wire() as client:
+        state = info(client)
+        assert state["master_replid2"].encode() == identity
+        again = BareReplica(server, "eof", "psync2")
+        assert again.psync(identity, int(state["second_repl_offset"])).startswith(b"+CONTINUE ")
+        assert [again.command(), again.command()] == [[b"SELECT", b"0"], [b"DEL", b"lapsed"]]
+
+
+def test_a_logs_base_claims_no_place_in_the_stream(start_server):
+    """Replayed, the log goes on behind it; who continued from there would apply commands twice."""
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "", "--appendonly", "yes")
+    with server.wire() as client:
+        BareReplica(server, "eof").full_sync()
+        client.command("BGREWRITEAOF")
+        until(lambda: info(client, "persistence")["aof_rewrite_in_progress"] == "0")
+        (base,) = (server.directory / "appendonlydir").glob("*.base.rdb")
+        assert b"aof-base" in base.read_bytes()
+        assert b"repl-id" not in base.read_bytes()
+
+
+@pytest.mark.parametrize("is_same_history", [True, False])
+def test_old_data_survives_a_transfer_that_breaks(start_server, bare_master, is_same_history):
+    """It is served meanwhile if the new data is a later state of it."""
+    server = start_server("--save", "", "--repl-diskless-load", "swapdb")
+    with server.wire() as client:
+        ready_replica(client, bare_master)
+        bare_master.link.sendall(encode_record((b"SELECT", b"0")) + encode_record((b"SET", b"key", b"old")))
+        until(lambda: client.ask("GET", "key") == b"old")
+        bare_master.link.close()
+        bare_master.accept()
+        identity = ID if is_same_history else b"f" * 40
+        half = EMPTY_SNAPSHOT[:9]
+        bare_master.link.sendall(b"+FULLRESYNC %b 500\r\n$EOF:%b\r\n" % (identity, b"m" * 40) + half + b"\xfb")
+        field = "async_loading" if is_same_history else "loading"
+        until(lambda: info(client, "persistence")[field] == "1")
+        if is_same_history:
+            assert info(client, "persistence")["loading"] == "0"
+            assert client.ask("GET", "key") == b"old"
+            assert client.command("REPLICAOF", "NO", "ONE")[1].startswith(b"LOADING")
+            assert client.command("CONFIG", "SET", "appendonly", "yes")[1].startswith(b"LOADING")
+        else:
+            assert client.command("GET", "key")[1].startswith(b"LOADING")
+        bare_master.link.close()
+        server.wait_for_log("Internal error in RDB reading offset")
+        server.wait_for_log("Discarding temporary DB in background")
+        until(lambda: info(client, "persistence")[field] == "0")
+        assert client.ask("GET", "key") == b"old"
+        introduce(bare_master)
+        until(lambda: client.ask("DBSIZE") == 0)
+        assert "Swapping active DB with loaded DB" in server.log()  # the last one was of the same history
+
+
+@pytest.mark.parametrize("deletes", ["no", "yes"])
+def test_a_replica_keeps_the_snapshot_it_was_sent(start_server, bare_master, deletes):
+    server = start_server("--save", "", "--rdb-del-sync-files", deletes)
+    with server.wire() as client:
+        ready_replica(client, bare_master)
+        assert (server.directory / "dump.rdb").exists() == (deletes == "no")
+        assert not list(server.directory.glob("temp-*"))
+
+
+def test_a_snapshot_that_nobody_waits_for_any_more_is_given_up(start_server):
+    server = start_server("--save", "", "--repl-diskless-sync", "no", "--rdb-key-save-delay", "1000000")
+    with server.wire() as client:
+        client.pipeline([(b"SET", b"key:%d" % number, b"value") for number in range(100)])
+        replicas = [BareReplica(server, "eof") for _ in range(2)]
+        for replica in replicas:
+            replica.wire.send(encode("PSYNC", "?", "-1"))
+            replica.line()
+        assert info(client, "persistence")["rdb_bgsave_in_progress"] == "1"
+        replicas[0].wire.close()
+        until(lambda: info(client)["connected_slaves"] == "1")
+        assert info(client, "persistence")["rdb_bgsave_in_progress"] == "1"
+        replicas[1].wire.close()
+        until(lambda: info(client, "persistence")["rdb_bgsave_in_progress"] == "0")
+
+
+def test_what_a_waiting_replica_needs_stays_in_the_backlog_beyond_its_size(start_server):
+    server = start_server(
+        "--save", "", "--repl-diskless-sync-delay", "0", "--rdb-key-save-delay", "1000000",
+        "--repl-backlog-size", "16384",
+    )  # fmt: skip
+    with server.wire() as client:
+        client.command("SET", "key", "value")
+        replica = BareReplica(server, "eof")
+        replica.psync()
+        for _ in range(10):
+            client.command("SET", "key", "x" * 100_000)
+        state = info(client)
+        assert int(state["repl_backlog_histlen"]) > 1_000_000
+        assert int(info(client, "memory")["mem_total_replication_buffers"]) > 1_000_000
+        # Good for others as well.
+        other = BareReplica(server, "eof", "psync2")
+        assert other.psync(state["master_replid"], state["repl_backlog_first_byte_offset"]).startswith(b"+CONTINUE")
+        replica.wire.close()
+        until(lambda: int(info(client)["repl_backlog_histlen"]) <= 16384)
+
+
+def test_keys_that_a_writable_replicas_clients_let_expire_are_deleted(start_server, bare_master):
+    server = start_server("--save", "", "--replica-read-only", "no")
+    with server.wire() as client:
+        ready_replica(client, bare_master)
+        stream = encode_record((b"SELECT", b"0")) + encode_record((b"SET", b"masters", b"v", b"PXAT", b"1"))
+        bare_master.link.sendall(stream)
+        until(lambda: client.ask("DBSIZE") == 1)
+        client.command("SET", "own", "value", "PX", "1")
+        until(lambda: client.ask("DBSIZE") == 1)
+        assert info(client, "stats")["slave_expires_tracked_keys"] == "0"
