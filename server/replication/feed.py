@@ -12,11 +12,12 @@ from storage.aof.records import LogEncoder, encode_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Sequence
+    from typing import Any, Dict, List, Sequence
 
     from server.replication.history import History
     from server.replication.replica import Replica
     from server.session import Session
+    from storage.aof.records import Operation
 
 FLUSH_BYTES = 1 << 20
 RUN = 256  # operations encoded together
@@ -37,22 +38,22 @@ class Feed:
         self.passes_on = False  # this server is a replica
         self._encoder = LogEncoder()
         self._selected = NO_DATABASE  # the database that the stream is in
-        self._run: List[Sequence[bytes]] = []
+        self._run: List[Operation] = []
         self._pending: List[Any] = []
         self._pending_bytes = 0
 
     def feed(self, number: int, argv: Sequence[bytes]) -> None:
         """Append an operation (the call of server.propagation)."""
-        self.feed_of(number)(argv)
+        self.run_of(number).append(argv)
 
-    def feed_of(self, number: int) -> Callable[[Sequence[bytes]], None]:
+    def run_of(self, number: int) -> List[Operation]:
         """What takes the operations on one database until another is named or the turn ends."""
         if self.passes_on:
-            return ignore
+            return []  # this server's own operations are no part of its master's stream
         if number != self._selected or len(self._run) >= RUN:
             self.encode()
             self._selected = number
-        return self._run.append
+        return self._run
 
     def encode(self) -> None:
         """Turn operations into bytes, so that the offset is that of the last one."""
@@ -104,7 +105,3 @@ class Feed:
             self.history.backlog.append(data)
         for replica in list(self.replicas.values()):
             replica.take(data)
-
-
-def ignore(argv: Sequence[bytes]) -> None:
-    """Take nothing: this server's own operations are no part of its master's stream."""
