@@ -17,7 +17,8 @@ from errno import EIO
 from time import monotonic, sleep
 
 from server.children import REWRITE
-from server.fsync_thread import FsyncThread, sync_data
+from server.disk import sync_data
+from server.fsync_thread import FsyncThread
 from server.log_directory import LogDirectory
 from server.propagation import TO_LOG
 from storage.aof.records import LogEncoder

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 
+from server.disk import sync_data
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Tuple
-
-sync_data = getattr(os, "fdatasync", os.fsync)
 
 
 class FsyncThread:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from server.disk import sync
 from server.loading import LoadFailure, shown
 from server.snapshots import remove, sync_directory
 from storage.aof.manifest import BadManifest, LogFile, Manifest
@@ -112,7 +113,7 @@ class LogDirectory:
         temporary = self.path(TEMPORARY + self.manifest_name)
         with open(temporary, "wb", buffering=0) as file:
             file.write(manifest.format())
-            os.fsync(file.fileno())
+            sync(file.fileno())
         os.replace(temporary, self.path(self.manifest_name))
         sync_directory(self.config.appenddirname)
         self.manifest = manifest

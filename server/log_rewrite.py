@@ -13,6 +13,7 @@ from time import monotonic
 
 from server.append_log import OFF, ON, WAITING, open_log
 from server.children import KILLED, REWRITE, ChildFailure
+from server.disk import sync
 from server.lifecycle import FORCE
 from server.loading import LoadFailure, shown
 from server.log_directory import TEMPORARY
@@ -145,7 +146,7 @@ class LogRewrite:
                     self.snapshots.write(file, progress, is_log_base=True)
                 else:
                     self.write_commands(file, progress)
-                os.fsync(file.fileno())
+                sync(file.fileno())
         except OSError as error:
             remove(temporary)
             raise ChildFailure("Write error writing append only file on disk: %s" % error.strerror) from None

@@ -13,6 +13,7 @@ import os
 from time import monotonic, time
 
 from server.children import KILLED, SNAPSHOT, ChildFailure
+from server.disk import sync, sync_data
 from server.lifecycle import FORCE, NOSAVE, SAVE
 from server.version import REDIS_VERSION
 
@@ -31,8 +32,6 @@ OTHER_CHILD = (
     b"ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
     b"BGSAVE whenever possible."
 )
-
-sync_data = getattr(os, "fdatasync", os.fsync)
 
 
 class Snapshots:
@@ -136,7 +135,7 @@ class Snapshots:
                 step = "write"
                 self.write(file, progress)
                 step = "fsync"
-                os.fsync(file.fileno())
+                sync(file.fileno())
         except OSError as error:
             remove(temporary)
             raise ChildFailure(
@@ -356,6 +355,6 @@ def sync_directory(path: bytes) -> None:
         return
     descriptor = os.open(path or b".", os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
