@@ -100,6 +100,8 @@ def encode_run(replies: Sequence[Any], table: Table) -> bytes:
             first = replies[0]
             if replies.count(first) == len(replies):
                 return table[Constant](first) * len(replies)
+        if kind is int:
+            return b":%d\r\n" * len(replies) % tuple(replies)
     return b"".join([table[reply.__class__](reply) for reply in replies])
 
 

@@ -5,6 +5,7 @@ The group is that of the other string commands; the sum of two numbers is `stora
 
 from __future__ import annotations
 
+from server.key_runs import incr_run
 from server.keyspecs import ACCESS, RW, UPDATE, one_key
 from server.number_arguments import integer
 from server.registry import DENYOOM, FAST, WRITE, Group
@@ -60,6 +61,7 @@ def add_integer(ctx: Session, key: bytes, amount: int) -> int:
     since="1.0.0",
     complexity="O(1)",
     syntax="key",
+    together=incr_run,
 )
 def incr(ctx: Session, argv: Argv) -> int:
     """Add one to the integer at a key."""

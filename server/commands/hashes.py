@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 
 from protocol.reply import OK, Map, Pairs
+from server.key_runs import hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
@@ -79,6 +80,7 @@ def note_deadlines(db: Database, key: bytes, value: Hash) -> None:
     complexity="O(1) for each pair, O(N) for N pairs",
     history=(("4.0.0", "Takes several fields and values."),),
     syntax="key (field value)...",
+    together=hset_run,
 )
 def hset(ctx: Session, argv: Argv) -> int:
     """Set fields of a hash; returns how many are new."""

@@ -8,6 +8,7 @@ parameter.
 from __future__ import annotations
 
 from protocol.reply import NULL_ARRAY, OK
+from server.key_runs import lpop_run, lpush_run, rpop_run, rpush_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, numkeys, one_key
 from server.list_ends import MultiPop, is_left, move_one, pop_many
 from server.number_arguments import integer, negatable, not_negative
@@ -47,6 +48,7 @@ MAXLEN_NEGATIVE = b"ERR MAXLEN can't be negative"
     complexity="O(1) for each element, O(N) for N elements",
     history=(("2.4.0", "Takes several elements."),),
     syntax="key element...",
+    together=lpush_run,
 )
 def lpush(ctx: Session, argv: Argv) -> int:
     """Put elements before the head of a list, or of a new one."""
@@ -76,6 +78,7 @@ def lpush(ctx: Session, argv: Argv) -> int:
     complexity="O(1) for each element, O(N) for N elements",
     history=(("2.4.0", "Takes several elements."),),
     syntax="key element...",
+    together=rpush_run,
 )
 def rpush(ctx: Session, argv: Argv) -> int:
     """Append elements to the tail of a list, or of a new one."""
@@ -164,6 +167,7 @@ def linsert(ctx: Session, argv: Argv) -> int:
     complexity="O(N), N = elements returned",
     history=(("6.2.0", "Takes count."),),
     syntax="key [count@6.2.0]",
+    together=lpop_run,
 )
 def lpop(ctx: Session, argv: Argv) -> Any:
     """Remove and return the head of a list, or several elements from there."""
@@ -191,6 +195,7 @@ def lpop(ctx: Session, argv: Argv) -> Any:
     complexity="O(N), N = elements returned",
     history=(("6.2.0", "Takes count."),),
     syntax="key [count@6.2.0]",
+    together=rpop_run,
 )
 def rpop(ctx: Session, argv: Argv) -> Any:
     """Remove and return the tail of a list, or several elements from there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 
 from protocol.reply import SetReply
+from server.key_runs import sadd_run, spop_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, key_range, numkeys, one_key
 from server.number_arguments import integer_between, negatable, not_negative
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group
@@ -53,6 +54,7 @@ SREM_BATCH = 1024  # members of one SREM in the log, as in Redis
     complexity="O(1) for each element, O(N) for N elements",
     history=(("2.4.0", "Takes several members."),),
     syntax="key member...",
+    together=sadd_run,
 )
 def sadd(ctx: Session, argv: Argv) -> int:
     """Add members to a set, or to a new one; returns how many are new."""
@@ -227,6 +229,7 @@ def sscan(ctx: Session, argv: Argv) -> list[Any]:
     history=(("3.2.0", "Takes count."),),
     tips=("nondeterministic_output",),
     syntax="key [count@3.2.0]",
+    together=spop_run,
 )
 def spop(ctx: Session, argv: Argv) -> Any:
     """Remove and return one random member of a set, or several."""

@@ -7,6 +7,7 @@ key it waits for becomes a sorted set. What is logged is always ZPOPMIN or ZPOPM
 from __future__ import annotations
 
 from protocol.reply import NULL_ARRAY, Block, Pairs
+from server.key_runs import zpopmax_run, zpopmin_run
 from server.keyspecs import ACCESS, DELETE, RW, key_range, numkeys, one_key
 from server.number_arguments import integer_between, not_negative
 from server.registry import BLOCKING, FAST, WRITE, Group
@@ -71,6 +72,7 @@ def pop(ctx: Session, argv: Argv, lowest: bool) -> Any:
     since="5.0.0",
     complexity="O(log(N)*M), N = members, M = members popped",
     syntax="key [count]",
+    together=zpopmin_run,
 )
 def zpopmin(ctx: Session, argv: Argv) -> Any:
     """Remove and return the members with the lowest scores."""
@@ -85,6 +87,7 @@ def zpopmin(ctx: Session, argv: Argv) -> Any:
     since="5.0.0",
     complexity="O(log(N)*M), N = members, M = members popped",
     syntax="key [count]",
+    together=zpopmax_run,
 )
 def zpopmax(ctx: Session, argv: Argv) -> Any:
     """Remove and return the members with the highest scores."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NULL_ARRAY, Pairs
+from server.key_runs import zadd_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.number_arguments import negatable
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
@@ -126,6 +127,7 @@ def add_entries(ctx: Session, argv: Argv, increments: bool = False) -> Any:
         ("6.2.0", "GT and LT."),
     ),
     syntax="key [NX | XX]@3.0.2 [GT | LT]@6.2.0 [CH@3.0.2] [increment=INCR@3.0.2] (score member)...",
+    together=zadd_run,
 )
 def zadd(ctx: Session, argv: Argv) -> Any:
     """Add members to a sorted set, or give members it has another score."""

@@ -152,6 +152,15 @@ class List(Elements):
         else:
             self.room = room
 
+    def has_room(self, elements: Sequence[bytes]) -> bool:
+        """Whether elements may be pushed one by one without a thought of the encoding; then their room is taken."""
+        if len(self) < self.watch_below:
+            room = self.room - PACKED_ENTRY * len(elements) - sum(map(len, elements))
+            if room < 0:
+                return False
+            self.room = room
+        return True
+
     def become_quicklist(self, length: int) -> None:
         self.is_quicklist = True
         self.watch_below = length * 3 // 4

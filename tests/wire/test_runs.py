@@ -93,6 +93,88 @@ def test_a_run_of_sets_is_found_by_a_scan_that_was_under_way(run, wire):
     assert sorted(wire.ask("SCAN", 0, "COUNT", 1000)[1]) == sorted(wire.ask("KEYS", "*"))
 
 
+FILLED_ONE_BY_ONE = {
+    "LPUSH": lambda n: [f"value:{n}"],
+    "RPUSH": lambda n: ["v" * (n % 200)],
+    "SADD": lambda n: [f"{n % 300}" if n < 400 else f"member:{n}"],
+    "HSET": lambda n: [f"field:{n % 400}", "v" * (n % 70)],
+    "ZADD": lambda n: [f"{n * 7 % 1000 / 4}", f"member:{n % 400}"],
+    "INCR": lambda n: [],
+}
+DRAINED = {"LPOP": "RPUSH", "RPOP": "RPUSH", "ZPOPMIN": "ZADD", "ZPOPMAX": "ZADD"}
+
+
+@pytest.mark.parametrize("command", FILLED_ONE_BY_ONE)
+@pytest.mark.parametrize("logged", [False, True])
+def test_runs_on_one_key_leave_and_answer_what_single_commands_do(start_server, command, logged):
+    arguments = FILLED_ONE_BY_ONE[command]
+    server = start_server("--save", "", "--appendonly", "yes" if logged else "no")
+    with server.wire() as wire:
+        for key in ("alone", "runs"):
+            wire.ask(command, key, *arguments(0))
+        for start in range(0, 600, 20):
+            commands = [arguments(n) for n in range(start, start + 20)]
+            replies = in_one_packet(wire, *[(command, "runs", *words) for words in commands])
+            singles = [wire.ask(command, "alone", *words) for words in commands]
+            assert replies == [b":%d\r\n" % reply for reply in singles]
+            assert wire.ask("OBJECT", "ENCODING", "runs") == wire.ask("OBJECT", "ENCODING", "alone")
+        dirty = int(fields_of(wire, "persistence")["rdb_changes_since_last_save"])
+        assert wire.ask("DUMP", "runs") == wire.ask("DUMP", "alone")
+    if logged:
+        server.stop()
+        server.start()
+        with server.wire() as wire:
+            assert wire.ask("DUMP", "runs") == wire.ask("DUMP", "alone")
+            assert dirty % 2 == 0
+
+
+@pytest.mark.parametrize("command", DRAINED)
+def test_runs_that_drain_a_key_end_with_what_is_missing(wire, command):
+    fill = DRAINED[command]
+    for key in ("alone", "runs"):
+        for n in range(50):
+            wire.ask(fill, key, *FILLED_ONE_BY_ONE[fill](n))
+    for _ in range(8):
+        replies = in_one_packet(wire, *[(command, "runs")] * 7)
+        wires = []
+        for _ in range(7):
+            wire.send(encode(command, "alone"))
+            wires.append(wire.read_raw())
+        assert replies == wires
+    assert wire.ask("EXISTS", "runs", "alone") == 0
+
+
+def test_a_run_of_spops_takes_each_member_once(wire):
+    wire.ask("SADD", "s", *range(100))
+    taken = []
+    for _ in range(11):
+        taken += in_one_packet(wire, *[("SPOP", "s")] * 10)
+    assert len(set(taken[:100])) == 100 and taken[100:] == [NULL] * 10
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [("LPUSH", "string", "v")] * 3,
+        [("LPOP", "string")] * 3,
+        [("ZADD", "zset", "x", "v")] * 3,
+        [("ZADD", "zset", "1", "v"), ("ZADD", "zset", "nan", "w")],
+        [("INCR", "text")] * 3,
+        [("SADD", "string", "v")] * 3,
+    ],
+)
+def test_what_is_wrong_in_a_run_is_refused_each_time(wire, commands):
+    wire.ask("MSET", "string", "x", "text", "9223372036854775807")
+    wire.ask("ZADD", "zset", "1", "a")
+    wire.ask("RPUSH", "list", "a")
+    replies = in_one_packet(wire, *commands)
+    singles = []
+    for command in commands:
+        wire.send(encode(*command))
+        singles.append(wire.read_raw())
+    assert replies[-1] == singles[-1] and replies[-1].startswith(b"-")
+
+
 def test_runs_are_counted_call_by_call_and_hit_by_hit(run, wire):
     wire.ask("CONFIG", "RESETSTAT")
     run(*[("SET", f"k{n}", "v") for n in range(9)])

@@ -1,0 +1,216 @@
+"""Pipelines of one command, run as a whole: how queues and collections are filled and drained, and things counted.
+
+Each function is the `together` of a command: it gets the columns of a run (words, keys, arguments) and returns the
+replies in order, or None with nothing done where the vectors must run one by one: several keys where one is meant, one
+of another type or with a deadline, an argument to refuse, a list that might change its encoding on the way, a container
+that would be emptied. All changes are reported as one. A request in a pipeline of 16 LPUSHes, all told: 1.5 -> 0.95 us.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import islice, repeat
+
+from storage.events import HSET, INCRBY, LPOP, LPUSH, RPOP, RPUSH, SADD, SPOP, ZADD, ZPOPMAX, ZPOPMIN
+from storage.numeric import parse_float
+from storage.types.hash import Hash
+from storage.types.list import List
+from storage.types.set import Set
+from storage.types.sorted_set import ADDED, SortedSet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Optional
+
+    from server.session import Session
+    from storage.database import Database
+
+    Columns = Sequence[Sequence[bytes]]
+    Replies = Optional[Sequence[Any]]
+
+MAX_DIGITS = 17  # what they count up to stays far from the end of 64 bits
+MAX_POPPED_BYTES = 64 * 1024  # more is written piece by piece, and counted as it is
+
+
+def value_of_all(db: Database, columns: Columns, width: int, kind: type) -> Any:
+    """The value that all vectors of a run are about, or None. It is marked as used."""
+    if len(columns) != width:
+        return None
+    keys = columns[1]
+    key = keys[0]
+    value = db.data.get(key)
+    if value.__class__ is not kind or key in db.lapses or keys.count(key) != len(keys):
+        return None
+    db.access[key] = db.clock.access_stamp
+    return value
+
+
+def is_missing(db: Database, columns: Columns) -> bool:
+    """Whether all vectors of a run without arguments are about one key that is not there."""
+    keys = columns[1]
+    return len(columns) == 2 and keys[0] not in db.data and keys.count(keys[0]) == len(keys)
+
+
+# Numbers -------------------------------------------------------------------------------------------------------
+
+
+def incr_run(ctx: Session, columns: Columns) -> Replies:
+    db = ctx.db
+    keys = columns[1]
+    if db.lapses and not db.lapses.keys().isdisjoint(keys):
+        return None
+    data = db.data
+    numbers: dict[bytes, int] = {}
+    replies = []
+    for key in keys:
+        number = numbers.get(key)
+        if number is None:
+            text = data.get(key)
+            if text.__class__ is not bytes or not text.isdigit() or len(text) > MAX_DIGITS or text[:1] == b"0":
+                return None
+            number = int(text)
+        numbers[key] = number = number + 1
+        replies.append(number)
+    access, stamp = db.access, db.clock.access_stamp
+    for key, number in numbers.items():
+        data[key] = b"%d" % number
+        access[key] = stamp
+    db.changed(keys[-1], INCRBY, len(keys))
+    return replies
+
+
+# Lists ---------------------------------------------------------------------------------------------------------
+
+
+def push_run(ctx: Session, columns: Columns, to_left: bool) -> Replies:
+    db = ctx.db
+    value = value_of_all(db, columns, 3, List)
+    if value is None or not value.has_room(columns[2]):
+        return None
+    before = len(value)
+    if to_left:
+        value.extendleft(columns[2])
+    else:
+        value.extend(columns[2])
+    count = len(columns[2])
+    db.changed(columns[1][0], LPUSH if to_left else RPUSH, count)
+    return range(before + 1, before + count + 1)
+
+
+def lpush_run(ctx: Session, columns: Columns) -> Replies:
+    return push_run(ctx, columns, True)
+
+
+def rpush_run(ctx: Session, columns: Columns) -> Replies:
+    return push_run(ctx, columns, False)
+
+
+def pop_run(ctx: Session, columns: Columns, from_left: bool) -> Replies:
+    db = ctx.db
+    value = value_of_all(db, columns, 2, List)
+    count = len(columns[0])
+    if value is None:
+        return [None] * count if is_missing(db, columns) else None
+    if count >= len(value):
+        return None
+    elements = list(islice(value if from_left else reversed(value), count))
+    if sum(map(len, elements)) > MAX_POPPED_BYTES:
+        return None
+    pop = value.popleft if from_left else value.pop
+    for _ in repeat(None, count):
+        pop()
+    db.changed(columns[1][0], LPOP if from_left else RPOP, count)
+    return elements
+
+
+def lpop_run(ctx: Session, columns: Columns) -> Replies:
+    return pop_run(ctx, columns, True)
+
+
+def rpop_run(ctx: Session, columns: Columns) -> Replies:
+    return pop_run(ctx, columns, False)
+
+
+# Sets, hashes, sorted sets -------------------------------------------------------------------------------------
+
+
+def sadd_run(ctx: Session, columns: Columns) -> Replies:
+    db = ctx.db
+    if ctx.keyspace.recording:
+        return None  # the log is told of those that are new only
+    value = value_of_all(db, columns, 3, Set)
+    if value is None:
+        return None
+    add, limits = value.add, db.space.limits
+    replies = [1 if add(member, limits) else 0 for member in columns[2]]
+    added = sum(replies)
+    if added:
+        db.changed(columns[1][0], SADD, added)
+    return replies
+
+
+def spop_run(ctx: Session, columns: Columns) -> Replies:
+    db = ctx.db
+    if ctx.keyspace.recording:
+        return None  # the log is told of members
+    value = value_of_all(db, columns, 2, Set)
+    count = len(columns[0])
+    if value is None:
+        return [None] * count if is_missing(db, columns) else None
+    if count >= len(value):
+        return None
+    members = [value.pop_random(random) for _ in repeat(None, count)]
+    db.changed(columns[1][0], SPOP, count)
+    return members
+
+
+def hset_run(ctx: Session, columns: Columns) -> Replies:
+    db = ctx.db
+    value = value_of_all(db, columns, 4, Hash)
+    if value is None or value.deadlines is not None:
+        return None
+    put, limits = value.put, db.space.limits
+    replies = [1 if put(field, text, limits) else 0 for field, text in zip(columns[2], columns[3])]
+    db.changed(columns[1][0], HSET, len(replies))
+    return replies
+
+
+def zadd_run(ctx: Session, columns: Columns) -> Replies:
+    db = ctx.db
+    if ctx.keyspace.recording:
+        return None  # the log is told of those that change something only
+    value = value_of_all(db, columns, 4, SortedSet)
+    if value is None:
+        return None
+    try:
+        scores = list(map(parse_float, columns[2]))
+    except ValueError:
+        return None
+    add, limits = value.add, db.space.limits
+    outcomes = [add(member, score, limits) for score, member in zip(scores, columns[3])]
+    changed = len(outcomes) - outcomes.count(0)
+    if changed:
+        db.changed(columns[1][0], ZADD, changed)
+    return [1 if outcome == ADDED else 0 for outcome in outcomes]
+
+
+def zpop_run(ctx: Session, columns: Columns, lowest: bool) -> Replies:
+    db = ctx.db
+    value = value_of_all(db, columns, 2, SortedSet)
+    count = len(columns[0])
+    if value is None:
+        return [[]] * count if is_missing(db, columns) else None
+    if count >= len(value):
+        return None
+    entries = value.pop_min(count) if lowest else value.pop_max(count)
+    db.changed(columns[1][0], ZPOPMIN if lowest else ZPOPMAX, count)
+    return list(map(list, entries))
+
+
+def zpopmin_run(ctx: Session, columns: Columns) -> Replies:
+    return zpop_run(ctx, columns, True)
+
+
+def zpopmax_run(ctx: Session, columns: Columns) -> Replies:
+    return zpop_run(ctx, columns, False)
