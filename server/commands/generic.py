@@ -20,7 +20,7 @@ from storage.errors import (
     SYNTAX_ERROR,
     CommandError,
 )
-from storage.globbing import compile_glob
+from storage.globbing import compile_glob, matches_everything
 from storage.types import kinds
 
 TYPE_CHECKING = False
@@ -276,6 +276,8 @@ def copy(ctx: Session, argv: Argv) -> int:
 )
 def keys(ctx: Session, argv: Argv) -> list[bytes]:
     """Return every key that matches a pattern."""
+    if matches_everything(argv[1]):
+        return ctx.db.live_keys()
     matches = compile_glob(argv[1])
     return [key for key in ctx.db.live_keys() if matches(key)]
 

@@ -63,6 +63,9 @@ def object_refcount(ctx: Session, argv: Argv) -> int | None:
     value = ctx.db.inspect(argv[2])
     if value is None:
         return None
+    config = ctx.server.config
+    if config.maxmemory and config.maxmemory_policy.endswith(("lru", "lfu")):
+        return 1  # where every value has a stamp of its own, Redis shares none
     is_string = value.__class__ is bytes
     return SHARED_REFERENCES if is_string and byte_strings.is_shared(value) else 1
 
