@@ -19,6 +19,7 @@ PAUSED_ALL = 1 << 7
 MONITORED = 1 << 8
 BUSY = 1 << 9  # a script runs on and on
 LOADING_ASIDE = 1 << 19  # the data set is served while its successor is read beside it
+GUARDED = 1 << 21  # always: DEBUG and MODULE ask the configuration
 # Conditions of one session.
 NEEDS_AUTH = 1 << 10
 RESTRICTED = 1 << 11  # an ACL rule might deny something
@@ -59,4 +60,6 @@ def trips_of(flags: int) -> int:
         trips |= PAUSED_WRITES
     if flags & r.READONLY:
         trips |= TRACKING
+    if flags & r.PROTECTED:
+        trips |= GUARDED
     return trips

@@ -77,6 +77,8 @@ class Gate:
         """The ordered checks themselves."""
         if session.mode & when.IS_MASTER:
             return None
+        if mode & when.GUARDED:
+            self.check_protected(session, spec)
         if mode & when.NEEDS_AUTH:
             raise CommandError(NO_AUTH)
         if mode & when.RESTRICTED and self.check_permission is not None:
@@ -109,8 +111,6 @@ class Gate:
             self.services.clients.hold(session, argv)
             return ASIDE
         if mode & when.IN_MULTI and spec.name not in RUNS_IN_MULTI:
-            if spec.flags & declared.PROTECTED:
-                self.check_protected(session, spec)
             if spec.flags & declared.NO_MULTI:
                 raise CommandError(b"ERR Command not allowed inside a transaction")
             session.transaction.queue(spec, argv)
@@ -120,7 +120,7 @@ class Gate:
         return None
 
     def check_protected(self, session: Session, spec: CommandSpec) -> None:
-        """Refuse DEBUG and MODULE before they are queued; run at once they ask for themselves."""
+        """Refuse DEBUG and MODULE where their switch in the configuration does not allow this client."""
         from server.locality import guard
 
         config = self.services.config
@@ -129,8 +129,10 @@ class Gate:
         else:
             guard(session, b"DEBUG", b"enable-debug-command", config.enable_debug_command)
 
-    def abort(self, session: Session, text: bytes) -> bytes:
+    def abort(self, session: Session, argv: Sequence[bytes], text: bytes) -> bytes:
         """An EXEC was refused, for whatever reason: end its transaction and return what to tell the client."""
+        if self.dispatch.mode & when.MONITORED and self.feed_monitors is not None:
+            self.feed_monitors(session, argv)  # monitors saw the MULTI: now they see its end
         session.transaction = None
         session.set_mode(when.IN_MULTI, False)
         self.services.watching.forget(session)

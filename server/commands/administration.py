@@ -9,7 +9,6 @@ from time import time_ns
 
 from protocol.reply import NO_REPLY, OK, Verbatim
 from server import lifecycle
-from server.locality import guard
 from server.registry import (
     ADMIN,
     ALLOW_BUSY,
@@ -297,10 +296,6 @@ server.container(
 )
 
 
-def guard_modules(ctx: Session) -> None:
-    guard(ctx, b"MODULE", b"enable-module-command", ctx.server.config.enable_module_command)
-
-
 @server.command(
     "MODULE|LIST",
     arity=2,
@@ -329,7 +324,6 @@ def refuse_module(ctx: Session, path: bytes) -> CommandError:
 )
 def module_load(ctx: Session, argv: Argv) -> Any:
     """Load a module; refused, since modules are programs for another server."""
-    guard_modules(ctx)
     raise refuse_module(ctx, argv[2])
 
 
@@ -343,7 +337,6 @@ def module_load(ctx: Session, argv: Argv) -> Any:
 )
 def module_loadex(ctx: Session, argv: Argv) -> Any:
     """Load a module with its configuration; refused, since modules are programs for another server."""
-    guard_modules(ctx)
     raise refuse_module(ctx, argv[2])
 
 
@@ -357,5 +350,4 @@ def module_loadex(ctx: Session, argv: Argv) -> Any:
 )
 def module_unload(ctx: Session, argv: Argv) -> Any:
     """Unload a module; refused, since none is loaded."""
-    guard_modules(ctx)
     raise CommandError(b"ERR Error unloading module: no such module with that name")

@@ -59,3 +59,13 @@ def test_redis_py_monitors(client):
         commands = []
         while not any(command.startswith("SET") for command in commands):
             commands.append(monitor.next_command()["command"])
+
+
+def test_monitors_see_an_exec_that_was_refused(server, wire):
+    with server.wire() as monitor:
+        monitor.command("MONITOR")
+        wire.command("MULTI")
+        assert wire.ask("EXEC", "x").startswith(b"-EXECABORT")
+        wire.command("PING")
+        seen = [monitor.read()[1].split(b"] ")[1] for _ in range(3)]
+    assert [line.lower() for line in seen] == [b'"multi"', b'"exec" "x"', b'"ping"']

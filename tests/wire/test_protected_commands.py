@@ -43,3 +43,13 @@ def test_protected_directives_change_only_where_the_configuration_allows_it(star
         )
     with start_server("--enable-protected-configs", "local").wire() as wire:
         assert wire.ask("CONFIG", "SET", "dir", str(tmp_path)) == b"OK"
+
+
+def test_what_has_no_switch_counts_as_rejected_and_is_refused_before_any_other_reason(start_server):
+    server = start_server()
+    with server.wire() as wire:
+        wire.command("ACL", "SETUSER", "default", "-debug")
+        assert wire.command("DEBUG", "SLEEP", "0")[1].startswith(NOT_ALLOWED % (b"DEBUG", b"debug"))
+        counted = dict(line.split(":", 1) for line in wire.ask("INFO", "commandstats").decode().split() if ":" in line)
+        assert counted["cmdstat_debug"].startswith("calls=0,")
+        assert counted["cmdstat_debug"].endswith("rejected_calls=1,failed_calls=0")
