@@ -18,7 +18,7 @@ PAUSED_WRITES = 1 << 6
 PAUSED_ALL = 1 << 7
 MONITORED = 1 << 8
 BUSY = 1 << 9  # a script runs on and on
-LOADING_ASIDE = 1 << 19  # the data set is served while its successor is read beside it
+LOADING_ASIDE = 1 << 22  # the data set is served while its successor is read beside it
 GUARDED = 1 << 21  # always: DEBUG and MODULE ask the configuration
 # Conditions of one session.
 NEEDS_AUTH = 1 << 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from server import admission
 from server import registry as r
 from server.commands import all_groups
 from server.keyfinders import bitfield_keys, georadius_keys, migrate_keys, set_keys, sort_keys, xread_keys
@@ -305,3 +306,8 @@ def test_every_container_of_this_server_has_help():
     for spec in r.Registry.of(all_groups()):
         if spec.subcommands:
             assert b"help" in spec.subcommands, spec
+
+
+def test_each_condition_of_admission_has_a_bit_of_its_own():
+    bits = [value for name, value in vars(admission).items() if name.isupper() and name != "EVERY_COMMAND"]
+    assert len(set(bits)) == len(bits) and all(bit & (bit - 1) == 0 for bit in bits)
