@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from protocol.reply import OK
 from server.append_log import ON
-from server.loading import LoadFailure, LoadStopped
+from server.loading import LoadFailure, LoadStopped, shown
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
@@ -37,7 +37,13 @@ def reload_snapshot(ctx: Session, argv: Sequence[bytes]) -> Any:
         raise CommandError(b"ERR")
     if b"NOFLUSH" not in options:
         forget_data(ctx)
-    load(ctx, lambda: server.loader.load_snapshot(server.config.dbfilename, replaces=b"MERGE" in options))
+
+    def read() -> None:
+        name = server.config.dbfilename
+        if not server.loader.load_snapshot(name, replaces=b"MERGE" in options):
+            raise LoadFailure("The RDB file %s doesn't exist" % shown(name))
+
+    load(ctx, read)
     server.log.warning("DB reloaded by DEBUG RELOAD")
     return OK
 

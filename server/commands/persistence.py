@@ -245,7 +245,7 @@ def restore(ctx: Session, argv: Argv) -> Any:
         if existing is not None:
             ctx.keyspace.graveyard.bury(db.remove(key))
             db.changed(key, DEL, 1)
-            ctx.propagate_as(b"DEL", key)
+            ctx.propagate_as(b"UNLINK" if ctx.server.config.lazyfree_lazy_server_del else b"DEL", key)
         return OK
     if existing is not None:
         ctx.keyspace.graveyard.bury(db.remove(key))

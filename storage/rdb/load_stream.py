@@ -155,7 +155,7 @@ def _load_group(source: Source, kind: int, stream: Stream) -> Steps[ConsumerGrou
         if kind >= layout.STREAM_3:
             active_ms = int.from_bytes((yield from source.raw(8)), "little", signed=True)
         if name in group.consumers:
-            raise source.fail("Duplicate stream consumer detected")
+            raise source.fail("Duplicate stream consumer detected.")
         consumer = group.add_consumer(name, seen_ms)
         consumer.active_ms = active_ms
         for _ in range((yield from source.number())):

@@ -47,10 +47,10 @@ PACKED_NAMES = {
     layout.HASH_LISTPACK: "Hash listpack",
     layout.ZSET_LISTPACK: "Zset listpack",
     layout.SET_LISTPACK: "Set listpack",
-    layout.LIST_QUICKLIST: "Quicklist ziplist",
-    layout.LIST_QUICKLIST_2: "Quicklist listpack",
-    layout.HASH_LISTPACK_DEADLINES: "Hash listpack with TTLs",
-    layout.HASH_LISTPACK_DEADLINES_PRE_RELEASE: "Hash listpack with TTLs",
+    layout.LIST_QUICKLIST: "Ziplist",
+    layout.LIST_QUICKLIST_2: "Listpack",
+    layout.HASH_LISTPACK_DEADLINES: "Hash listpack",
+    layout.HASH_LISTPACK_DEADLINES_PRE_RELEASE: "Hash listpack",
 }
 DAMAGED = "%s integrity check failed."
 
@@ -225,7 +225,10 @@ def _read_quicklist(source: Source, kind: int) -> Steps[list[bytes]]:
         if container == layout.NODE_PACKED:
             items += yield from _unpack(source, kind, listpack.decode)
         elif container == layout.NODE_PLAIN:
-            items.append((yield from source.text()))
+            element = yield from source.text()
+            if not element:
+                raise source.fail("Empty quicklist node")  # only a large element has a node of its own
+            items.append(element)
         else:
             raise source.fail(f"Unknown quicklist node type {container}")
     return items
@@ -245,12 +248,16 @@ def _load_hash_with_deadlines(source: Source, kind: int, limits: EncodingLimits)
         count = len(items) // 3
         table = dict(zip(items[::3], items[1::3]))
         # Last first: among equal deadlines the packed order has the latest set one first.
+        next_ms = MAX_DEADLINE_MS
         for index in range(count - 1, -1, -1):
             text = items[3 * index + 2]
             if text != b"0":
-                if not text.isdigit() or len(text) > 15 or int(text) > MAX_DEADLINE_MS:
-                    raise source.fail("Invalid deadline of a hash field")
-                deadlines[items[3 * index]] = int(text)
+                if not text.isdigit() or len(text) > 15 or int(text) > next_ms:
+                    raise source.fail(DAMAGED % PACKED_NAMES[kind])
+                next_ms = int(text)
+                deadlines[items[3 * index]] = next_ms
+            elif deadlines:
+                raise source.fail(DAMAGED % PACKED_NAMES[kind])  # those without a deadline come last
     else:
         count = yield from source.number()
         for index in range(count):
@@ -260,7 +267,7 @@ def _load_hash_with_deadlines(source: Source, kind: int, limits: EncodingLimits)
                 if earliest:
                     deadline_ms += earliest - 1
                 if deadline_ms > MAX_DEADLINE_MS:
-                    raise source.fail("Invalid deadline of a hash field")
+                    raise source.fail(f"invalid expireAt time: {deadline_ms}")
                 deadlines[field] = deadline_ms
             table[field] = value
             if len(table) <= index:

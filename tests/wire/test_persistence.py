@@ -297,6 +297,11 @@ def test_a_hostile_payload_with_a_right_checksum_is_bad_data(wire):
     from storage.rdb.crc64 import crc64
 
     bodies = (b"\x0e\x81" + b"\xff" * 8, b"\x00\x80\xff\xff\xff\xff", b"\x10\x05ab\x00\x00\xff", b"\x7fx", b"\x02\x00")
+    entries = b"\x81f\x02\x81v\x02\xc0\xc8\x02", b"\x81g\x02\x81w\x02\xc1\x2c\x02", b"\x81h\x02\x81x\x02\x00\x01"
+    for order in ((1, 0, 2), (2, 0, 1)):  # by deadline, those without one last
+        packed = b"".join(entries[place] for place in order)
+        bodies += (b"\x17" + bytes((len(packed) + 7, len(packed) + 7, 0, 0, 0, 9, 0)) + packed + b"\xff",)
+    bodies += (b"\x12\x01\x01\x00",)  # a list's element of no length in a node of its own
     for body in bodies:
         body += (10).to_bytes(2, "little")
         assert wire.ask("RESTORE", "x", 0, body + crc64(body).to_bytes(8, "little")) == b"-ERR Bad data format"
