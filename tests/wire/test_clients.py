@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.harness.wire import Closed, Timeout, encode
+from tests.harness.wire import Closed, Timeout, encode, plain
 
 FIELDS = (
     "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp "
@@ -301,3 +301,20 @@ def test_with_no_touch_a_command_that_answers_null_runs_once(server, resp):
         assert wire.ask("SET", "list", "x", "GET") is None
         wire.send(encode("LPOP", "nothing"))
         assert wire.read_raw() == (b"$-1\r\n" if resp == 2 else b"_\r\n")
+
+
+def test_who_is_held_by_a_pause_counts_as_blocked(server, wire):
+    wire.command("CLIENT", "PAUSE", "100000", "WRITE")
+    try:
+        with server.wire() as writer:
+            writer.command("CLIENT", "SETNAME", "held")
+            writer.send(encode("SET", "k", "v"))
+            while b"blocked_clients:1\r\n" not in wire.ask("INFO", "clients"):
+                pass
+            (line,) = [line for line in wire.ask("CLIENT", "LIST").split(b"\n") if b"name=held" in line]
+            assert b" flags=b " in line and b" cmd=set " in line
+            wire.command("CLIENT", "UNPAUSE")
+            assert plain(writer.read()) == b"OK"
+            assert b"blocked_clients:0\r\n" in wire.ask("INFO", "clients")
+    finally:
+        wire.command("CLIENT", "UNPAUSE")
