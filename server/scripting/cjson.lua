@@ -178,16 +178,28 @@ return function(parts)
     local function read_number(text, at)
       for place = 1, 3 do
         if find(text, INVALID[place], at) then
-          if not decode_invalid then return 'invalid number', nil, at end
+          if not decode_invalid then
+            return find(text, '^[-%d]', at) and 'invalid number' or 'invalid token', nil, at
+          end
           local _, last = find(text, '^[+-]?[iI][nN][fF][iI][nN][iI][tT][yY]', at)
           if not last then _, last = find(text, '^[+-]?[iI][nN][fF]', at) end
           if not last then _, last = find(text, '^[+-]?[nN][aA][nN]', at) end
-          if not last then _, last = find(text, '^[+-]?0[xX]%x+', at) end
+          if not last then
+            _, last = find(text, '^[+-]?0[xX]%x+%.?%x*', at)
+            local _, power = find(text, '^[pP][+-]?%d+', last + 1)
+            last = power or last
+          end
           return 'T_NUMBER', parse_number(sub(text, at, last)), at, last + 1
         end
       end
-      local _, last = find(text, '^%-?%d+%.?%d*', at)
-      if not last then return 'invalid token', nil, at end
+      local begins = sub(text, at, at)
+      local _, last = find(text, '^[+-]?%d+%.?%d*', at)
+      if not last then _, last = find(text, '^[+-]%.%d+', at) end
+      if not last then
+        local is_number = begins == '-' or begins == '+' and decode_invalid
+        return is_number and 'invalid number' or 'invalid token', nil, at
+      end
+      if begins == '+' and not decode_invalid then return 'invalid token', nil, at end
       if not decode_invalid and find(text, '^%-?0%d', at) then return 'invalid number', nil, at end
       local _, exponent = find(text, '^[eE][+-]?%d+', last + 1)
       last = exponent or last
@@ -290,53 +302,69 @@ return function(parts)
 
     local function integer_option(name, place, value, low, high)
       local number = type(value) == 'number' and value or tonumber(value)
-      if not number or number < low or number > high then
-        error('bad argument #' .. place .. " to '" .. name .. "' (expected integer between " .. format('%d', low) .. ' and '
+      if not number then
+        error('bad argument #' .. place .. " to '" .. name .. "' (number expected, got " .. type(value) .. ')', 3)
+      end
+      if number < low or number > high then
+        error('bad argument #1' .. " to '" .. name .. "' (expected integer between " .. format('%d', low) .. ' and '
           .. format('%d', high) .. ')', 3)
       end
       return floor(number)
     end
 
+    local function expect_no_more(name, place, ...)
+      if select('#', ...) > 0 then
+        error('bad argument #' .. place .. " to '" .. name .. "' (found too many arguments)", 3)
+      end
+    end
+
     local function boolean_option(name, place, value)
+      if value == 'on' or value == 'off' then return value == 'on' end
       if type(value) ~= 'boolean' then
         error('bad argument #' .. place .. " to '" .. name .. "' (invalid option '" .. tostring(value) .. "')", 3)
       end
       return value
     end
 
-    function cjson.encode_sparse_array(convert, ratio, safe)
+    function cjson.encode_sparse_array(convert, ratio, safe, ...)
+      expect_no_more('encode_sparse_array', 4, ...)
       if convert ~= nil then sparse_convert = boolean_option('encode_sparse_array', 1, convert) end
       if ratio ~= nil then sparse_ratio = integer_option('encode_sparse_array', 2, ratio, 0, 2147483647) end
       if safe ~= nil then sparse_safe = integer_option('encode_sparse_array', 3, safe, 0, 2147483647) end
       return sparse_convert, sparse_ratio, sparse_safe
     end
-    function cjson.encode_max_depth(depth)
+    function cjson.encode_max_depth(depth, ...)
+      expect_no_more('encode_max_depth', 2, ...)
       if depth ~= nil then encode_depth = integer_option('encode_max_depth', 1, depth, 1, 2147483647) end
       return encode_depth
     end
-    function cjson.decode_max_depth(depth)
+    function cjson.decode_max_depth(depth, ...)
+      expect_no_more('decode_max_depth', 2, ...)
       if depth ~= nil then decode_depth = integer_option('decode_max_depth', 1, depth, 1, 2147483647) end
       return decode_depth
     end
-    function cjson.encode_number_precision(digits)
+    function cjson.encode_number_precision(digits, ...)
+      expect_no_more('encode_number_precision', 2, ...)
       if digits ~= nil then
         precision = integer_option('encode_number_precision', 1, digits, 1, 14)
         number_format = '%.' .. precision .. 'g'
       end
       return precision
     end
-    function cjson.encode_keep_buffer(keeps)
+    function cjson.encode_keep_buffer(keeps, ...)
+      expect_no_more('encode_keep_buffer', 2, ...)
       if keeps ~= nil then keeps_buffer = boolean_option('encode_keep_buffer', 1, keeps) end
       return keeps_buffer
     end
-    function cjson.encode_invalid_numbers(allows)
+    function cjson.encode_invalid_numbers(allows, ...)
+      expect_no_more('encode_invalid_numbers', 2, ...)
       if allows ~= nil then
-        if allows ~= 'null' then boolean_option('encode_invalid_numbers', 1, allows) end
-        encode_invalid = allows
+        encode_invalid = allows == 'null' and allows or boolean_option('encode_invalid_numbers', 1, allows)
       end
       return encode_invalid
     end
-    function cjson.decode_invalid_numbers(allows)
+    function cjson.decode_invalid_numbers(allows, ...)
+      expect_no_more('decode_invalid_numbers', 2, ...)
       if allows ~= nil then decode_invalid = boolean_option('decode_invalid_numbers', 1, allows) end
       return decode_invalid
     end

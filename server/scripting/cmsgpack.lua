@@ -220,6 +220,7 @@ return function(parts)
     if offset > #data then
       error('Start offset ' .. offset .. ' greater than input length ' .. #data .. '.', 3)
     end
+    is_full = is_full or limit == 0 and offset == 0
     local results, count, at = {}, 0, offset + 1
     if not is_full then results[1], count = 0, 1 end
     local taken = 0

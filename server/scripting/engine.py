@@ -32,7 +32,7 @@ from storage.numeric import format_float
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Optional, Sequence
+    from typing import Any, Callable, Dict, List, Optional, Sequence
 
     from server.registry import CommandSpec
     from server.services import Services
@@ -209,6 +209,8 @@ class Engine:
         return {
             b"call": self.guarded(lambda *arguments: self.call(arguments, True)),
             b"pcall": self.guarded(lambda *arguments: self.call(arguments, False)),
+            b"call_many": self.guarded(lambda table, count: self.call(items_of(table, count), True)),
+            b"pcall_many": self.guarded(lambda table, count: self.call(items_of(table, count), False)),
             b"sha1hex": self.guarded(self.sha1hex),
             b"log": self.guarded(self.log),
             b"setresp": self.guarded(self.setresp),
@@ -359,20 +361,21 @@ class Engine:
     def log(self, *arguments: Any) -> None:
         if len(arguments) < 2:
             raise ScriptError(b"ERR redis.log() requires two arguments or more.")
-        level = arguments[0]
-        if level.__class__ not in (int, float):
+        if not is_number(arguments[0]):
             raise ScriptError(b"ERR First argument must be a number (log level).")
+        level = number_of(arguments[0])
         if not 0 <= level < len(LOG_LEVELS):
             raise ScriptError(b"ERR Invalid log level.")
         text = b" ".join([word for word in map(word_of, arguments[1:]) if word is not None])
-        getattr(self.services.log, LOG_LEVELS[int(level)])(text.decode("utf-8", "backslashreplace"))
+        getattr(self.services.log, LOG_LEVELS[level])(text.decode("utf-8", "backslashreplace"))
 
     def setresp(self, *arguments: Any) -> None:
         if len(arguments) != 1:
             raise ScriptError(b"ERR redis.setresp() requires one argument.")
-        if arguments[0] not in (2, 3):
+        version = number_of(arguments[0])
+        if version not in (2, 3):
             raise ScriptError(b"ERR RESP version must be 2 or 3.")
-        self.session.speak(int(arguments[0]))
+        self.session.speak(version)
 
     def set_repl(self, *arguments: Any) -> None:
         if len(arguments) != 1:
@@ -490,6 +493,22 @@ def number_text(value: float) -> bytes:
     if value != value:
         return b"-nan"
     return format_float(value)
+
+
+def items_of(table: Any, count: int) -> List[Any]:
+    """The items of a table that is a list, holes included."""
+    return [table[place] for place in range(1, count + 1)]
+
+
+def is_number(value: Any) -> bool:
+    """Whether Lua takes a value for a number: text may be one too."""
+    if value.__class__ is bytes:
+        try:
+            parse_number(value)
+        except ValueError:
+            return False
+        return True
+    return value.__class__ in (int, float)
 
 
 def number_of(value: Any) -> int:

@@ -11,7 +11,7 @@ local as_function = python.as_function
 for name, call in pairs(host) do host[name] = as_function(call) end
 
 local assert, error, getfenv, getmetatable, ipairs = assert, error, getfenv, getmetatable, ipairs
-local loadstring, next, pairs, pcall, rawequal, rawget = loadstring, next, pairs, pcall, rawequal, rawget
+local load, loadstring, next, pairs, pcall, rawequal, rawget = load, loadstring, next, pairs, pcall, rawequal, rawget
 local rawset, select, setfenv, setmetatable, tonumber = rawset, select, setfenv, setmetatable, tonumber
 local tostring, type, unpack, xpcall, collectgarbage = tostring, type, unpack, xpcall, collectgarbage
 local gcinfo, newproxy, string, table, math, coroutine = gcinfo, newproxy, string, table, math, coroutine
@@ -167,6 +167,8 @@ local function setfenv_of(f, env)
   if type(f) == 'number' then
     if f < 1 then error(READ_ONLY, 0) end
     f = f + 1
+  elseif type(f) == 'function' and getinfo(f, 'S').source == SELF then
+    error("'setfenv' cannot change environment of given object", 2)
   end
   local changed = setfenv(f, env)
   return changed
@@ -209,26 +211,38 @@ local function xpcall_of(f, on_error)
   end))
 end
 
-local function loadstring_of(text, name)
+-- Text only, no bytecode: behind a space its first byte is what the compiler says is unexpected.
+local function as_text(piece)
+  if type(piece) == 'string' and byte(piece) == 27 then return ' ' .. piece end
+  return piece
+end
+
+local function loadstring_of(...)
+  local text, name = ...
+  if select('#', ...) == 0 then return loadstring() end
   if type(text) == 'number' then text = tostring(text) end
-  if type(text) == 'string' and byte(text) == 27 then return nil, 'only source text is accepted' end
-  return loadstring(text, name or text)
+  return loadstring(as_text(text), name or text)
 end
 
-local function load_of(reader, name)
-  local pieces = {}
-  while true do
+local function load_of(...)
+  local reader, name = ...
+  if type(reader) ~= 'function' then return load(...) end
+  local is_first = true
+  local chunk, fault = load(function()
     local piece = reader()
-    if piece == nil or piece == '' then break end
-    pieces[#pieces + 1] = piece
-  end
-  return loadstring_of(concat(pieces), name or '=(load)')
+    if is_first then piece, is_first = as_text(piece), piece == '' end
+    return piece
+  end, name or '=(load)')
+  if killed then error(killed, 0) end  -- caught by `load`
+  if chunk then return chunk end
+  return nil, convert(fault)
 end
 
-local COLLECTIONS = {collect = true, count = true, step = true}
+-- Stopping the collector and its pace are not a script's business: those are accepted and forgotten.
+local PACES = {stop = 0, restart = 0, setpause = 200, setstepmul = 200}
 local function collectgarbage_of(option, amount)
-  if option == nil or COLLECTIONS[option] then return collectgarbage(option, amount) end
-  return 0
+  if PACES[option] then return PACES[option] end
+  return collectgarbage(option, amount)
 end
 
 -- Coroutines: each has a hook of its own ---------------------------------------------------------------------------
@@ -323,12 +337,26 @@ local tables = copy(table, 'concat foreach foreachi getn insert maxn remove setn
 local maths = copy(math, 'abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min '
   .. 'mod modf pi pow rad sin sinh sqrt tan tanh')
 maths.random, maths.randomseed = random, randomseed
-for _, name in ipairs({'insert', 'remove', 'sort', 'setn'}) do
-  local plain = table[name]
-  tables[name] = function(...)
-    if protected[(...)] then error(READ_ONLY, 0) end
-    return plain(...)
-  end
+-- What these complain of they say under the name by which they are called here.
+local insert, remove, setn, sort = table.insert, table.remove, table.setn, table.sort
+function tables.insert(...)
+  if protected[(...)] then error(READ_ONLY, 0) end
+  expect_table((...), 'insert', select('#', ...))
+  return insert(...)
+end
+function tables.remove(...)
+  if protected[(...)] then return end  -- none of those is a list
+  expect_table((...), 'remove', select('#', ...))
+  return remove(...)
+end
+function tables.setn(...)
+  if protected[(...)] then error(READ_ONLY, 0) end
+  return setn(...)
+end
+function tables.sort(...)
+  if protected[(...)] then return end
+  expect_table((...), 'sort', select('#', ...))
+  return sort(...)
 end
 
 local null = newproxy(true)
@@ -378,8 +406,18 @@ local function status_reply(...)
   return {ok = text}
 end
 
+-- Almost as many arguments as Lua's stack takes do not leave the host enough of it.
+local MANY = 1000
+local function spread(call, call_many)
+  return function(...)
+    local count = select('#', ...)
+    if count > MANY then return call_many({...}, count) end
+    return call(...)
+  end
+end
+
 local calls = {
-  call = host.call, pcall = host.pcall, sha1hex = host.sha1hex, log = host.log, setresp = host.setresp,
+  call = spread(host.call, host.call_many), pcall = spread(host.pcall, host.pcall_many), sha1hex = host.sha1hex, log = host.log, setresp = host.setresp,
   set_repl = host.set_repl, acl_check_cmd = host.acl_check_cmd, error_reply = error_reply, status_reply = status_reply,
 }
 local constants = {
@@ -402,7 +440,7 @@ local function debug_with(debugger, talk)
     for name, call in pairs(talk) do talk[name] = as_function(call) end
     setfenv(debugger, environment)
     watch, calls.debug, calls.breakpoint = debugger({getinfo = getinfo, getlocal = getlocal, loadstring = loadstring,
-      pcall = pcall, protected = protected, globals = globals, null = null, own = SELF, call = host.call,
+      pcall = pcall, protected = protected, globals = globals, null = null, own = SELF, call = calls.call,
       name_of = tostring, convert = convert, without_own_position = without_own_position}, talk)
     events = 'l'
   else

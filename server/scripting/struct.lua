@@ -64,7 +64,7 @@ return function(parts)
       local align
       align, at = number_after(format, at, MAX_ALIGN)
       if align == 0 or align ~= 2 ^ floor(math.log(align) / math.log(2) + 0.5) then
-        error('alignment is not a power of 2', 3)
+        error('alignment ' .. align .. ' is not a power of 2', 3)
       end
       state.align = align
     elseif letter ~= ' ' then
@@ -140,7 +140,7 @@ return function(parts)
           text = value .. '\0'
         else
           if size == 0 then size = #value end
-          if #value < size then bad(place, 'pack', 'string too short') end
+          if #value < size then bad(place + 1, 'pack', 'string too short') end
           text = sub(value, 1, size)
         end
         place = place + 1
@@ -163,7 +163,11 @@ return function(parts)
     if type(data) ~= 'string' then
       error("bad argument #2 to 'unpack' (string expected, got " .. (data == nil and 'no value' or type(data)) .. ')', 2)
     end
-    start = start == nil and 1 or tonumber(start) or 0
+    if start ~= nil and not tonumber(start) then
+      error("bad argument #3 to 'unpack' (number expected, got " .. type(start) .. ')', 2)
+    end
+    start = start == nil and 1 or tonumber(start)
+    if start < 0 then error("bad argument #2 to 'unpack' (data string too short)", 2) end
     if start < 1 then error("bad argument #3 to 'unpack' (offset must be 1 or greater)", 2) end
     local state = {little = true, align = 1}
     local results, count, pos, at = {}, 0, floor(start) - 1, 1

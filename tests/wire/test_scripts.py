@@ -402,3 +402,48 @@ def test_without_an_interpreter_the_error_says_what_to_install(tmp_path):
             assert b"pip install lupa" in wire.ask(*command)
         assert wire.ask("SET", "k", "v") == b"OK"
         assert wire.ask("SCRIPT", "EXISTS", "a") == [0]
+
+
+# Edges ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_may_have_as_many_arguments_as_the_stack_of_lua_takes(lua):
+    fill = "local x = {} for i = 1, 7999 do x[i] = 1 end "
+    assert lua(fill + "return redis.call('lpush', KEYS[1], unpack(x))", "many", keys=1) == 7999
+    assert lua(fill + "x[7] = {} return redis.pcall('lpush', KEYS[1], unpack(x))", "many", keys=1) == (
+        b"-ERR Lua redis lib command arguments must be strings or integers"
+    )
+
+
+@pytest.mark.parametrize(
+    "script, said",
+    [
+        ("local _, e = loadstring('\\27Lua') return e", b"[string \"\x1bLua\"]:1: unexpected symbol near 'char(27)'"),
+        ("local n = 0 local _, e = load(function() n = n + 1 if n == 1 then return '\\27Lua' end end) return e",
+         b"(load):1: unexpected symbol near 'char(27)'"),
+        ("local _, e = load(function() redis.call('nosuch') end) return e.err",
+         b"ERR Unknown Redis command called from script"),
+        ("setfenv(pcall, {})", b"'setfenv' cannot change environment of given object"),
+        ("table.insert(nil, 1)", b"bad argument #1 to 'insert' (table expected, got nil)"),
+        ("collectgarbage('nosuch')", b"bad argument #1 to 'collectgarbage' (invalid option 'nosuch')"),
+        ("redis.setresp('3') redis.log('3', 'x') return tostring(cjson.decode('+5') + cjson.decode('-.5'))", b"4.5"),
+        ("cjson.encode_max_depth(1, 2)", b"bad argument #2 to 'encode_max_depth' (found too many arguments)"),
+        ("return tostring(select('#', cmsgpack.unpack_limit('\\1\\2\\3', 0)))", b"3"),
+        ("struct.pack('c5', 'abc')", b"bad argument #3 to 'pack' (string too short)"),
+    ],
+)
+def test_the_libraries_answer_as_in_redis(lua, script, said):
+    reply = lua(script)
+    assert reply == said or reply.startswith(b"-ERR user_script:1: " + said + b" script: ")
+
+
+def test_a_reader_that_goes_on_for_ever_is_killed(lua, server):
+    lua.wire.command("CONFIG", "SET", "busy-reply-threshold", 20)
+    try:
+        with server.wire() as other:
+            lua.wire.send(encode("EVAL", "while true do load(function() return ' ' end) end", 0))
+            until_busy(other)
+            assert other.ask("SCRIPT", "KILL") == b"OK"
+        assert lua.wire.read()[1].startswith(b"ERR Script killed by user with SCRIPT KILL... script: ")
+    finally:
+        lua.wire.command("CONFIG", "SET", "busy-reply-threshold", 5000)
