@@ -66,6 +66,7 @@ class DebugSwitches:
     def pause_cron(self, ctx: Session, argv: Argv) -> Any:
         self.is_cron_paused = leading_int(argv[2]) != 0
         self.apply_expiry()
+        self.services.lifecycle.hold(self.is_cron_paused)
         return OK
 
     def apply_expiry(self) -> None:

@@ -45,6 +45,8 @@ class Lifecycle:
         self.waiting: List[Session] = []  # clients that asked for it
         self.timer: Any = None
         self.signalled = False
+        self.is_held = False  # DEBUG PAUSE-CRON: a signal is noted, but nothing follows from it yet
+        self.held_flags: Optional[int] = None
 
     # Signals ---------------------------------------------------------------------------------------------------
 
@@ -94,7 +96,16 @@ class Lifecycle:
             flags |= SHUTDOWN_FLAGS.get(word, 0)
         if self.is_amid_script():
             flags = NOSAVE | NOW
-        if not self.deadline_s:
+        if self.is_held:
+            self.held_flags = flags
+        elif not self.deadline_s:
+            self.shut_down(flags, None)
+
+    def hold(self, is_held: bool) -> None:
+        """Put off, or not any more, what follows from a signal."""
+        self.is_held = is_held
+        flags, self.held_flags = self.held_flags, None
+        if flags is not None and not is_held:
             self.shut_down(flags, None)
 
     # Shutting down ---------------------------------------------------------------------------------------------
@@ -147,9 +158,10 @@ class Lifecycle:
 
     def abort(self) -> bool:
         """SHUTDOWN ABORT; False if none is waiting."""
-        if not self.deadline_s:
+        if not self.deadline_s and self.held_flags is None:
             return False
         self.deadline_s = 0.0
+        self.held_flags = None
         self.signalled = False
         self.on_waiting(False)
         self.log.notice("Shutdown manually aborted.")
@@ -160,6 +172,7 @@ class Lifecycle:
         """Run the closing steps and stop; the error text if one refuses."""
         if self.run_steps(self.flags) is not None:
             self.signalled = False
+            self.log.warning("Errors trying to shut down the server. Check the logs for more information.")
             return SHUTDOWN_FAILED
         self.log.warning("Redis is now ready to exit, bye bye...")
         self.is_over = True

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CANNOT_FIND = b"ERR Can't connect to target node: Invalid argument"
 CANNOT_CONNECT = b"IOERR error or timeout connecting to the client"
 CANNOT_WRITE = b"IOERR error or timeout writing to target instance"
-CANNOT_READ = b"IOERR error or timeout reading from target instance"
+CANNOT_READ = b"IOERR error or timeout reading to target instance"
 CHANGED = b"IOERR a key changed while it was being migrated and was kept here, try again"
 PASSING = (EAGAIN, EWOULDBLOCK, EINPROGRESS)
 SEND_BYTES = 256 * 1024

@@ -170,6 +170,9 @@ def test_a_save_that_fails_aborts_the_shutdown_unless_forced(start_server):
     with server.wire() as wire:
         os.mkdir(server.directory / "dump.rdb")
         wire.command("SET", "a", 1)
+        wire.command("CONFIG", "SET", "save", "3600 1")
+        assert wire.ask("SAVE") == b"-ERR"
+        assert wire.ask("SET", "a", 1) == b"OK"  # no MISCONF: whoever asked for it was told
         assert wire.ask("SHUTDOWN", "SAVE") == b"-ERR Errors trying to SHUTDOWN. Check logs."
         assert "Error trying to save the DB, can't exit" in server.log()
         assert wire.ask("GET", "a") == b"1"
@@ -177,6 +180,31 @@ def test_a_save_that_fails_aborts_the_shutdown_unless_forced(start_server):
         assert wire.read_until_closed() == b""
     assert server.wait() == 0
     os.rmdir(server.directory / "dump.rdb")
+
+
+def test_who_insists_ends_the_server_in_the_middle_of_its_last_save(start_server):
+    server = start_server("--save", "3600 1", "--rdb-key-save-delay", "10000000")
+    with server.wire() as wire:
+        wire.command("SET", "a", 1)
+    temporary = server.directory / f"temp-{server.pid}.rdb"
+    server.signal(signal.SIGINT)
+    wait_until(temporary.exists)
+    server.signal(signal.SIGINT)
+    assert server.wait() == 1
+    assert not temporary.exists()
+    assert "You insist... exiting now." in server.log()
+
+
+def test_a_signal_while_cron_is_paused_can_be_taken_back(start_server):
+    server = start_server("--enable-debug-command", "yes", "--save", "")
+    with server.wire() as wire:
+        wire.command("DEBUG", "PAUSE-CRON", 1)
+        server.signal(signal.SIGTERM)
+        server.wait_for_log("Received SIGTERM scheduling shutdown...")
+        assert wire.ask("SHUTDOWN", "ABORT") == b"OK"
+        wire.command("DEBUG", "PAUSE-CRON", 0)
+        assert wire.ask("PING") == b"PONG"
+    assert "Shutdown manually aborted" in server.log()
 
 
 def test_flushall_replaces_the_snapshot_when_there_are_save_points(start_server):
@@ -318,7 +346,7 @@ def test_migrate_to_a_silent_server_blocks_nobody_else(wire, server):
         wire.send(encode("MIGRATE", "127.0.0.1", silent.getsockname()[1], "a", 0, 400))
         with server.wire() as other:
             assert other.ask("GET", "a") == b"1"
-        assert wire.read()[1] == b"IOERR error or timeout reading from target instance"
+        assert wire.read()[1] == b"IOERR error or timeout reading to target instance"
         assert wire.ask("GET", "a") == b"1"
 
 
