@@ -314,11 +314,16 @@ def _runs(value: Bits) -> Iterable[tuple[int, int, bool]]:
 
 
 def registers(value: Bits) -> bytearray:
-    """Return all ranks, one byte each. O(registers). Raises Corrupted."""
+    """Return all ranks, one byte each. O(registers). Raises Corrupted.
+
+    As in Redis, what follows all registers is no fault here if it begins with a run of a value.
+    """
     if value[4] == DENSE:
         return _unpack(value)
     ranks = bytearray()
     for rank, length, _ in _runs(value):
+        if rank and len(ranks) + length > REGISTERS:
+            break
         ranks += bytes((rank,)) * length
         if len(ranks) > REGISTERS:
             raise Corrupted

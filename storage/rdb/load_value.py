@@ -16,7 +16,7 @@ from storage.rdb.corrupt import CorruptData
 from storage.rdb.load_stream import load_stream
 from storage.types.hash import Hash
 from storage.types.list import List
-from storage.types.set import INTSET, Set
+from storage.types.set import HASHTABLE, INTSET, LISTPACK, Set
 from storage.types.sorted_set import SortedSet
 
 TYPE_CHECKING = False
@@ -123,8 +123,14 @@ def _unpack(source: Source, kind: int, decode: Decoder) -> Steps[list[bytes]]:
         raise CorruptData(DAMAGED % PACKED_NAMES[kind], min(begin + error.offset, source.offset())) from None
 
 
-def _build_set(items: list[bytes], limits: EncodingLimits) -> Set:
-    value = Set.build(items, limits)
+def _build_packed_set(items: list[bytes], limits: EncodingLimits) -> Set:
+    """As in Redis they stay packed: that all are integers makes no intset of them."""
+    encoding = LISTPACK if len(items) <= limits.set_max_listpack_entries else HASHTABLE
+    return _build_set(items, limits, encoding)
+
+
+def _build_set(items: list[bytes], limits: EncodingLimits, encoding: bytes | None = None) -> Set:
+    value = Set.build(items, limits, encoding)
     if len(value) != len(items):
         raise CorruptData("Duplicate set members detected", 0)
     return value
@@ -132,7 +138,7 @@ def _build_set(items: list[bytes], limits: EncodingLimits) -> Set:
 
 def _build_intset(items: list[bytes], limits: EncodingLimits) -> Set:
     """They were integers, all different."""
-    return Set.build(items, limits, INTSET if len(items) <= limits.set_max_intset_entries else None)
+    return Set.build(items, limits, INTSET if len(items) <= limits.set_max_intset_entries else HASHTABLE)
 
 
 def _build_hash(items: list[bytes], limits: EncodingLimits) -> Hash:
@@ -176,7 +182,7 @@ BUILDERS: dict[int, Builder] = {
     layout.LIST_QUICKLIST_2: List.build,
     layout.SET: _build_set,
     layout.SET_INTSET: _build_intset,
-    layout.SET_LISTPACK: _build_set,
+    layout.SET_LISTPACK: _build_packed_set,
     layout.HASH: _build_hash,
     layout.HASH_ZIPMAP: _build_hash,
     layout.HASH_ZIPLIST: _build_hash,

@@ -265,21 +265,18 @@ class List(Elements):
     def replace(self, index: int, element: bytes, limits: EncodingLimits) -> None:
         """Set the element at a client's index, of which 32 bits count. Raises IndexError if there is none."""
         index = wrap_int32(index)  # as in Redis, and for LSET alone: LINDEX finds nothing so far out
-        length = len(self)
-        if not -length <= index < length:
-            raise IndexError(index)
-        if length < self.watch_below:
-            self.note_one(element, limits)  # the old element counts too, as in Redis
+        if len(self) < self.watch_below:
+            self.note_one(element, limits)  # as in Redis: the old element counts too, and even if there is none
         self[index] = element
 
     def insert_beside(self, pivot: bytes, element: bytes, after: bool, limits: EncodingLimits) -> bool:
-        """Insert before or after the first `pivot`; False if there is none."""
+        """Insert before or after the first `pivot`; False if there is none, but the encoding is chosen before that."""
+        if len(self) < self.watch_below:
+            self.note_one(element, limits)
         try:
             position = self.index(pivot)
         except ValueError:
             return False
-        if len(self) < self.watch_below:
-            self.note_one(element, limits)
         self.insert(position + after, element)
         return True
 

@@ -59,6 +59,13 @@ def test_the_higher_of_each_register_is_found_for_all_at_once():
     assert hll.merge([bytes(hll.REGISTERS), columns[0]]) == columns[0]
 
 
+def test_what_follows_all_registers_counts_only_if_it_begins_with_an_empty_run():
+    value = holding([b"one"])
+    assert hll.registers(value + b"\x80\x80") == hll.registers(value)
+    with pytest.raises(hll.Corrupted):
+        hll.registers(value + b"\x00")
+
+
 def test_opcodes_of_three_elements():
     value = holding([b"one", b"two", b"three"])
     assert bytes(value).hex() == "48594c4c01000000000000000000008046f78051d38044668062c9"

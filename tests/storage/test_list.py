@@ -53,6 +53,18 @@ def test_replace_accepts_negative_indexes_and_refuses_missing_ones(limits):
     assert list(value) == [b"a", b"1", b"z"]
 
 
+def test_an_edit_that_finds_no_place_has_chosen_the_encoding_all_the_same(limits):
+    limits.list_max_listpack_size = 4
+    for edit in (
+        lambda value: value.insert_beside(b"nowhere", b"x", False, limits),
+        lambda value: pytest.raises(IndexError, value.replace, 4, b"x", limits),
+    ):
+        value = filled(4, limits)
+        assert value.encoding_name(limits) == b"listpack"
+        edit(value)
+        assert len(value) == 4 and value.encoding_name(limits) == b"quicklist"
+
+
 def test_insert_beside_finds_the_first_pivot_only(limits):
     value = List([b"a", b"b", b"a"])
     assert value.insert_beside(b"a", b"x", False, limits)

@@ -200,6 +200,15 @@ def test_version_12_is_written_only_for_deadlines_of_fields():
     assert payload.dump(b"x", LIMITS, 11)[-10:-8] == b"\x0b\0"
 
 
+@pytest.mark.parametrize("most, encoding", [(128, b"listpack"), (2, b"hashtable")])
+def test_a_packed_set_of_integers_stays_packed_if_it_fits(most, encoding):
+    value = Set.build([b"a", b"1", b"2", b"3"], LIMITS)
+    value.remove(b"a")
+    limits = EncodingLimits()
+    limits.set_max_listpack_entries = most
+    assert payload.restore(payload.dump(value, LIMITS, 11), limits).encoding_name(limits) == encoding
+
+
 def test_fields_whose_time_has_come_are_saved_while_they_are_there():
     value = deadlines_hash(3)
     assert len(value.without_due(FAR_MS + 10)) < 3
