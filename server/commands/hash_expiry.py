@@ -76,8 +76,9 @@ def set_deadlines(ctx: Session, argv: Argv, unit_ms: int, base_ms: int, command:
             return answers
     if kept:
         db.changed(key, HEXPIRE, len(kept))
+        word = argv[0] if argv[0].upper() == b"HPEXPIREAT" else b"HPEXPIREAT"
         words = argv[3 : -1 - len(fields)]  # [NX | XX | GT | LT] FIELDS, in the client's own letters
-        ctx.propagate_as(b"HPEXPIREAT", key, b"%d" % deadline_ms, *words, b"%d" % len(kept), *kept)
+        ctx.propagate_as(word, key, b"%d" % deadline_ms, *words, b"%d" % len(kept), *kept)
     if gone or kept:
         db.track_fields(key, value)
     return answers
