@@ -130,7 +130,11 @@ class Dispatcher:
                         self.propagation.note_writer(session)
                 run_start = stamp
                 spec = self.spellings.get(word)
-                if spec is multi and not (multi.trips & (self.mode | session.mode) or session.reply_mode):
+                if (
+                    spec is multi
+                    and slow_ns >= 0
+                    and not (multi.trips & (self.mode | session.mode) or session.reply_mode)
+                ):
                     following = self.gather(session, argv, pending, append)
                     if following is None:
                         continue

@@ -37,6 +37,12 @@ def test_an_entry_tells_number_time_duration_vector_address_and_name(watched):
     assert name == b"me"
 
 
+def test_a_transaction_in_one_packet_is_logged_from_its_multi_on(watched):
+    watched.command("SLOWLOG", "RESET")
+    watched.pipeline([[b"MULTI"], [b"SET", b"k", b"v"], [b"EXEC"]])
+    assert [b"MULTI"] in logged(watched)
+
+
 def test_long_vectors_and_long_arguments_are_cut_and_say_so(watched):
     watched.command("SLOWLOG", "RESET")
     watched.command("DEL", *["k%d" % number for number in range(40)])
