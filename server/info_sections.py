@@ -268,7 +268,10 @@ def stats(info: Info) -> Fields:
     for name in (
         "latest_fork_usec",
         "total_forks",
-        "migrate_cached_sockets",
+    ):
+        yield name, 0
+    yield "migrate_cached_sockets", len(services.migration.idle)
+    for name in (
         "slave_expires_tracked_keys",
         "active_defrag_hits",
         "active_defrag_misses",

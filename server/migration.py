@@ -3,6 +3,9 @@
 A transfer is a small state machine on a non-blocking socket that the loop watches. The values are taken when it begins;
 a key that changes before the other side has confirmed it stays here and the client is told, since deleting it would
 lose the change. Inside EXEC, where no command may be put off, the same machine is driven to its end at once.
+
+A connection over which everything was answered is kept for a while, since keys often go one by one. Should it turn out
+to be dead before the other side has said a word, the transfer begins anew over another one.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from storage.rdb import payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Sequence, Set, Tuple
+    from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
     from server.reactor import Reactor
     from server.resolving import Lookup, Place
@@ -34,6 +37,8 @@ CANNOT_READ = b"IOERR error or timeout reading to target instance"
 CHANGED = b"IOERR a key changed while it was being migrated and was kept here, try again"
 PASSING = (EAGAIN, EWOULDBLOCK, EINPROGRESS)
 SEND_BYTES = 256 * 1024
+IDLE_S = 10.0  # as in Redis
+MAX_IDLE = 64
 
 
 class MigrationRequest:
@@ -76,7 +81,9 @@ class Transfer:
         self.moved: List[bytes] = []
         self.input = b""
         self.is_connected = False
-        self.output = memoryview(self.encode())
+        self.is_reused = False  # the connection was kept from another transfer, and nothing came over it since
+        self.encoded = self.encode()
+        self.output = memoryview(self.encoded)
         self.socket: Any = None
         self.timer: Any = None
         self.lookup: Optional[Lookup] = None
@@ -130,6 +137,24 @@ class Transfer:
         if number not in (0, EINPROGRESS, EWOULDBLOCK):
             self.end(CANNOT_CONNECT)
 
+    def adopt(self, sock: Any) -> None:
+        """Go over a connection that was kept."""
+        self.socket = sock
+        self.is_connected = self.is_reused = True
+
+    def lose(self, text: bytes) -> None:
+        """The connection is dead: that is the end, unless it may just have been kept for too long."""
+        if self.is_reused:
+            self.is_connected = self.is_reused = False
+            self.output = memoryview(self.encoded)
+            self.migration.begin_anew(self)
+        else:
+            self.end(text)
+
+    def is_answered(self) -> bool:
+        """Everything sent was answered, and no more."""
+        return self.is_connected and not self.preamble and self.answered == len(self.keys) and not self.input
+
     def wants_write(self) -> bool:
         return not self.is_connected or bool(self.output)
 
@@ -149,17 +174,18 @@ class Transfer:
                 self.deadline_s = monotonic() + self.request.timeout_s
         except OSError as error:
             if error.errno not in PASSING:
-                self.end(CANNOT_WRITE)
+                self.lose(CANNOT_WRITE)
                 return
         try:
             data = self.socket.recv(65536)
         except OSError as error:
             if error.errno not in PASSING:
-                self.end(CANNOT_READ)
+                self.lose(CANNOT_READ)
             return
         if not data:
-            self.end(CANNOT_READ)
+            self.lose(CANNOT_READ)
             return
+        self.is_reused = False
         self.deadline_s = monotonic() + self.request.timeout_s
         self.take_replies(data)
 
@@ -218,14 +244,16 @@ class Migration:
         self.services = services
         self.reactor = reactor
         self.transfers: List[Transfer] = []
+        self.idle: Dict[Tuple[bytes, bytes], Tuple[Any, Any]] = {}  # connections that are kept, and their timers
 
     def run_now(self, session: Session, request: MigrationRequest) -> Any:
         """Do it while everybody waits; returns the error text, or b""."""
         transfer = Transfer(self, session, request)
-        try:
-            transfer.connect(places_of(*request.place()))
-        except (OSError, ValueError):
-            transfer.end(CANNOT_FIND)
+        kept = self.borrow(request)
+        if kept is not None:
+            transfer.adopt(kept)
+        else:
+            self.connect_now(transfer)
         while not transfer.is_over:
             left_s = transfer.deadline_s - monotonic()
             if left_s <= 0:
@@ -236,6 +264,12 @@ class Migration:
             if ready[0] or ready[1]:
                 transfer.proceed()
         return transfer.reply
+
+    def connect_now(self, transfer: Transfer) -> None:
+        try:
+            transfer.connect(places_of(*transfer.request.place()))
+        except (OSError, ValueError):
+            transfer.end(CANNOT_FIND)
 
     def begin(self, session: Session, request: MigrationRequest, block: Any) -> None:
         """Begin a transfer; `block`, which the session waits in, is answered at its end."""
@@ -248,6 +282,24 @@ class Migration:
 
     def start(self, transfer: Transfer) -> None:
         self.watch_time(transfer)
+        kept = self.borrow(transfer.request)
+        if kept is not None:
+            transfer.adopt(kept)
+            self.register(transfer)
+        else:
+            self.find(transfer)
+
+    def begin_anew(self, transfer: Transfer) -> None:
+        """Over a fresh connection."""
+        self.close(transfer.socket)
+        transfer.socket = None
+        if transfer.block is None:
+            self.connect_now(transfer)
+        else:
+            self.find(transfer)
+
+    def find(self, transfer: Transfer) -> None:
+        """Look up where it goes, then connect."""
         try:
             host, port = transfer.request.place()
         except ValueError:
@@ -257,16 +309,21 @@ class Migration:
 
     def connect(self, transfer: Transfer, places: Sequence[Place]) -> None:
         transfer.connect(places)
-        if transfer.is_over:
-            return
+        if not transfer.is_over:
+            self.register(transfer)
+
+    def register(self, transfer: Transfer) -> None:
         self.reactor.selector.register(
             transfer.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, lambda: self.proceed(transfer)
         )
 
     def proceed(self, transfer: Transfer) -> None:
+        sock = transfer.socket
         wanted_write = transfer.wants_write()
         transfer.proceed()
-        if not transfer.is_over and wanted_write and not transfer.wants_write():
+        if transfer.is_over or transfer.socket is not sock:
+            return
+        if wanted_write and not transfer.wants_write():
             self.reactor.selector.modify(transfer.socket, selectors.EVENT_READ, lambda: self.proceed(transfer))
 
     def watch_time(self, transfer: Transfer) -> None:
@@ -293,12 +350,54 @@ class Migration:
             transfer.timer.cancel()
         if transfer.lookup is not None:
             transfer.lookup.cancel()
-        if transfer.socket is not None:
-            try:
-                self.reactor.selector.unregister(transfer.socket)
-            except (KeyError, ValueError):
-                pass
-            transfer.socket.close()
+        if transfer.socket is None:
+            return
+        if transfer.is_answered():
+            self.keep(transfer.request, transfer.socket)
+        else:
+            self.close(transfer.socket)
+
+    # Connections that are kept ---------------------------------------------------------------------------------
+
+    def keep(self, request: MigrationRequest, sock: Any) -> None:
+        """Keep a connection for the next transfer to the same place."""
+        place = (request.host, request.port)
+        self.forget(place)
+        if len(self.idle) >= MAX_IDLE:
+            self.forget(next(iter(self.idle)))
+        self.leave(sock)
+        # Readable means that the other side has closed it, or says what nobody asked for.
+        self.reactor.watch(sock, lambda: self.forget(place))
+        self.idle[place] = (sock, self.services.timers.at(monotonic() + IDLE_S, lambda: self.forget(place)))
+
+    def borrow(self, request: MigrationRequest) -> Any:
+        """The connection that was kept for this place, or None."""
+        sock, timer = self.idle.pop((request.host, request.port), (None, None))
+        if sock is not None:
+            timer.cancel()
+            self.leave(sock)
+        return sock
+
+    def forget(self, place: Tuple[bytes, bytes]) -> None:
+        sock, timer = self.idle.pop(place, (None, None))
+        if sock is not None:
+            timer.cancel()
+            self.close(sock)
+
+    def close(self, sock: Any) -> None:
+        self.leave(sock)
+        try:
+            sock.shutdown(socket.SHUT_RDWR)  # a child may hold a copy
+        except OSError:
+            pass
+        sock.close()
+
+    def leave(self, sock: Any) -> None:
+        """Have the loop watch it no more."""
+        try:
+            self.reactor.selector.unregister(sock)
+        except (KeyError, ValueError):
+            pass
 
     def answer(self, transfer: Transfer) -> None:
         """Tell the client that waits, if it still does."""

@@ -365,6 +365,24 @@ def test_a_key_that_changes_while_it_is_migrated_is_kept(wire, server):
             assert other.ask("GET", "a") == b"changed"
 
 
+def test_migrate_keeps_its_connection_for_the_next_key_and_notices_when_it_is_gone(wire, start_server):
+    target = start_server("--save", "")
+    for number in range(4):
+        wire.command("SET", f"k{number}", number)
+    place = ("127.0.0.1", target.port)
+    assert info(wire, "migrate_cached_sockets") == "0"
+    assert wire.ask("MIGRATE", *place, "k0", 0, 5000) == b"OK"
+    assert info(wire, "migrate_cached_sockets") == "1"
+    wire.pipeline([[b"MULTI"], [b"MIGRATE", b"127.0.0.1", b"%d" % target.port, b"k1", b"0", b"5000"], [b"EXEC"]])
+    assert wire.ask("MIGRATE", *place, "k2", 0, 5000) == b"OK"
+    with target.wire() as other:
+        assert other.ask("MGET", "k0", "k1", "k2") == [b"0", b"1", b"2"]
+        assert info(other, "total_connections_received") in ("2", "3")  # with the one that asks, and that of the start
+        other.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert wire.ask("MIGRATE", *place, "k3", 0, 5000) == b"OK"
+        assert other.ask("GET", "k3") == b"3"
+
+
 def test_migrate_says_what_is_wrong(wire):
     assert wire.ask("MIGRATE", "127.0.0.1", 1, "nokey", 0, 100) == b"NOKEY"
     wire.command("SET", "a", 1)
