@@ -104,6 +104,7 @@ class Application:
         services.functions = Functions(services, services.scripting)
         self.reactor.on_close = self.forget
         self.reactor.before_sleep.append(services.tracking.broadcast)
+        services.info.on_debug = self.measure_turns
         services.dispatch.gate.check_memory = MemoryPolicy(services, self.reactor).check
         reception = Reception(services, self.reactor)
         self.listening = Listening(services, self.reactor, reception.accept)
@@ -117,6 +118,12 @@ class Application:
         services.replication = Replication(services, self.reactor)
         services.lifecycle.is_amid_script = lambda: services.scripting.running is not None
         config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
+
+    def measure_turns(self) -> None:
+        """Count the commands of each turn from now on."""
+        steps = self.reactor.before_sleep
+        if self.services.stats.count_turn not in steps:
+            steps.append(self.services.stats.count_turn)
 
     def role_letter(self) -> str:
         """What this process is, in each line of its log."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from errno import EIO
-from time import monotonic, sleep
+from time import monotonic, perf_counter_ns, sleep
 
 from server.children import REWRITE
 from server.disk import sync_data
@@ -138,7 +138,10 @@ class AppendLog:
         if policy == "everysec" and self.thread.is_busy and not forced and self.is_worth_waiting():
             return False
         self.postponed_s = 0.0
-        if not self.write():
+        began_ns = perf_counter_ns()
+        is_written = self.write()
+        self.services.stats.log_writes_ns += perf_counter_ns() - began_ns
+        if not is_written:
             return False
         if policy == "always":
             self.sync_now()

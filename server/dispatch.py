@@ -392,8 +392,9 @@ class Dispatcher:
     def count_output(self, session: Session, length: int) -> None:
         """Count output that has not been written; past the hard limit the client is doomed at once."""
         session.out_bytes += length
-        if session.out_bytes > YIELD_BYTES:
-            self.services.clients.judge_output(session)
+        clients = self.services.clients
+        if session.out_bytes > clients.judged_from:
+            clients.judge_output(session)
 
     def end_of_turn_for(self, session: Session) -> None:
         """What stands between a command that may have changed the rules and the next vector."""

@@ -42,6 +42,7 @@ NAMES = (
     "cluster",
     "keyspace",
 )
+DEBUG = "debug"  # in no other's company: what developers of a server measure
 ON_REQUEST = frozenset(("commandstats", "latencystats"))  # left out unless named or all are wanted
 MIN_RATE_PERIOD_S = 0.1  # who asks more often gets the rates of a moment ago
 IDENTITY_BYTES = 20
@@ -62,6 +63,7 @@ class Info:
         self.providers: Dict[str, Callable[[], Any]] = {}
         # In the order of printing; None is the neutral one, which stands in one of the modules of that name.
         self.sections: Dict[str, Optional[Section]] = dict.fromkeys(NAMES)
+        self.on_debug: Callable[[], None] = lambda: None  # somebody looks at the section that only developers name
         self.headlines: Dict[str, str] = {"cpu": "CPU"}
         self.rates = Rates(services)
 
@@ -85,11 +87,13 @@ class Info:
                 wanted.update(self.sections)
             else:
                 wanted.add("modules" if name == "module_list" else name)
-        return [name for name in self.sections if name in wanted]
+        return [name for name in (*self.sections, DEBUG) if name in wanted]
 
     def fields(self, name: str) -> Fields:
         """The fields of one section as its function has them."""
-        section = self.sections[name]
+        if name == DEBUG:
+            self.on_debug()
+        section = self.sections.get(name)
         if section is None:
             from server import info_details, info_sections  # here, since no start needs them
 

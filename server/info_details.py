@@ -40,6 +40,17 @@ def commandstats(info: Info) -> Fields:
         )
 
 
+def debug(info: Info) -> Fields:
+    """How the loop spends its time, in microseconds; the interpreter of scripts has no allocator of its own here."""
+    stats = info.services.stats
+    yield "eventloop_duration_aof_sum", stats.log_writes_ns // 1000
+    yield "eventloop_duration_cron_sum", stats.timers_ns // 1000
+    yield "eventloop_duration_max", stats.longest_turn_ns // 1000
+    yield "eventloop_cmd_per_cycle_max", stats.most_commands
+    for name in ("allocated", "active", "resident", "frag_bytes"):
+        yield "allocator_%s_lua" % name, 0
+
+
 def errorstats(info: Info) -> Fields:
     """How often each error code was answered."""
     for code, count in sorted(info.services.stats.errors.items()):

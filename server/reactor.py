@@ -97,7 +97,10 @@ class Reactor:
         stats = self.services.stats
         stats.turns += 1
         stats.reads += len(ready)
-        stats.turns_ns += perf_counter_ns() - started_ns
+        elapsed_ns = perf_counter_ns() - started_ns
+        stats.turns_ns += elapsed_ns
+        if elapsed_ns > stats.longest_turn_ns:
+            stats.longest_turn_ns = elapsed_ns
 
     def read_all(self, events: Any) -> List[Connection]:
         """Read once from each ready connection; those with leftovers come first and are not read again."""
@@ -174,6 +177,7 @@ class Reactor:
             if next_s <= now_s:
                 self.timers.run_due(now_s)
                 services.dispatch.after_unit()
+                services.stats.timers_ns += perf_counter_ns() - now_ns
         keyspace = services.keyspace
         if services.latency.threshold_ms:
             self.has_more_to_do = not services.latency.timed(b"expire-cycle", keyspace.expire_due, EXPIRY_BUDGET_NS)

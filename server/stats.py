@@ -65,6 +65,11 @@ class Stats:
         self.output_limit_disconnections = 0
         self.turns = 0
         self.turns_ns = 0
+        self.longest_turn_ns = 0
+        self.timers_ns = 0
+        self.log_writes_ns = 0
+        self.most_commands = 0  # of one turn, once `count_turn` is called
+        self.commands_before = 0
         self.reads = 0
         self.writes = 0
 
@@ -74,6 +79,13 @@ class Stats:
     @property
     def commands_processed(self) -> int:
         return sum(counters.calls for counters in self.commands)
+
+    def count_turn(self) -> None:
+        """Before sleeping: keep the largest number of commands of a turn. Called from the first INFO debug on: adding
+        up all counters costs a turn as much as a command."""
+        processed = self.commands_processed
+        self.most_commands = max(self.most_commands, processed - self.commands_before)
+        self.commands_before = processed
 
     def discount_error(self, text: bytes) -> None:
         """Take back one count of an error that is about to be counted for the second time."""

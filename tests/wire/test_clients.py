@@ -318,3 +318,14 @@ def test_who_is_held_by_a_pause_counts_as_blocked(server, wire):
             assert b"blocked_clients:0\r\n" in wire.ask("INFO", "clients")
     finally:
         wire.command("CLIENT", "UNPAUSE")
+
+
+def test_a_reply_past_the_hard_limit_closes_its_client_although_the_socket_would_take_it(start_server):
+    server = start_server("--save", "", "--client-output-buffer-limit", "normal 100000 0 0")
+    with server.wire() as wire, server.wire() as reader:
+        wire.command("SET", "big", "x" * 300_000)
+        reader.send(encode("GET", "big"))
+        with pytest.raises((Closed, OSError)):
+            reader.read()
+        assert b"client_output_buffer_limit_disconnections:1\r\n" in wire.ask("INFO", "stats")
+        assert "scheduled to be closed ASAP for overcoming of output buffer limits" in server.log()

@@ -279,3 +279,12 @@ def test_too_many_error_codes_turn_their_counting_off_until_it_is_reset(start_se
         wire.command("GET")
         assert plain(wire.command("INFO", "errorstats")) == b"# Errorstats\r\nerrorstat_ERR:count=1\r\n"
         assert b"cmdstat_config|resetstat:calls=1," in plain(wire.command("INFO", "commandstats"))
+
+
+def test_the_debug_section_is_shown_to_those_who_name_it(wire):
+    assert "eventloop_duration_max" not in fields(wire, "everything")
+    fields(wire, "debug")
+    wire.pipeline([[b"GET", b"k"]] * 30)
+    found = fields(wire, "debug")
+    assert int(found["eventloop_cmd_per_cycle_max"]) >= 1 and int(found["eventloop_duration_max"]) > 0
+    assert {"eventloop_duration_aof_sum", "eventloop_duration_cron_sum", "allocator_active_lua"} <= set(found)
