@@ -117,7 +117,10 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
     else:
         buffered, chunks, listed = 0, len(session.out), waiting
     total = CLIENT_BYTES + query_bytes + argv_bytes + queued_bytes + waiting + len(session.name)
-    events = b"" if connection is None or connection.closed else b"rw" if connection.armed else b"r"
+    if connection is None:
+        events = b"r" if session.kind == b"master" else b""  # the link reads for itself
+    else:
+        events = b"" if connection.closed else b"rw" if connection.armed else b"r"
     return (
         b"id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "
         b"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=%d rbs=0 rbp=0 obl=%d oll=%d omem=%d tot-mem=%d events=%b "

@@ -204,7 +204,7 @@ class MasterLink:
         """PSYNC: go on where this history ends, if the master still knows."""
         history = self.history
         self.replication.feed.flush()
-        if history.backlog is not None and self.replication.has_history:
+        if self.replication.has_history:
             identity, wanted = history.id, history.offset + 1
             self.log.notice("Trying a partial resynchronization (request %s:%d)." % (identity.decode(), wanted))
         else:

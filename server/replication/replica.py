@@ -84,7 +84,8 @@ class Replica:
 
     @property
     def state_name(self) -> str:
-        return STATE_NAMES[self.state]
+        """As INFO has it: who is fed by the running child waits for it, in Redis's view."""
+        return STATE_NAMES[self.state if self.state != RECEIVES or self.file is not None else WAITS_END]
 
     def lag_s(self) -> int:
         """Seconds since it last said where it is."""

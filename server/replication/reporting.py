@@ -34,13 +34,13 @@ def fields(replication: Replication) -> Fields:
         yield "slave_repl_offset", offset
         if link.state == TRANSFER:
             transfer = link.transfer
-            size = transfer.frame.size if transfer is not None else -1
+            # -1 before the master has said how it sends, 0 if it does not know how much: less than nothing is left.
+            size = max(0, transfer.frame.size) if transfer is not None else -1
             received = transfer.received if transfer is not None else 0
-            left = max(0, size - received) if size >= 0 else -1
-            yield "master_sync_total_bytes", max(size, 0)
+            yield "master_sync_total_bytes", size
             yield "master_sync_read_bytes", received
-            yield "master_sync_left_bytes", left
-            yield "master_sync_perc", "%.2f" % (100.0 * received / size if size > 0 else 0.0)
+            yield "master_sync_left_bytes", size - received
+            yield "master_sync_perc", "%.2f" % (100.0 * received / size if size else 0.0)
             yield "master_sync_last_io_seconds_ago", int(now_s - link.heard_s)
         if not is_up:
             yield "master_link_down_since_seconds", int(now_s - link.down_since_s) if link.was_up else -1

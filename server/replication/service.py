@@ -189,7 +189,6 @@ class Replication:
                 "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be "
                 "able to synchronize with the new master with just a partial transfer."
             )
-            self.history.open_backlog(self.config.repl_backlog_size)
             self.has_history = True
         self.become_replica(host, port, is_failover)
         if by:
