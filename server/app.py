@@ -30,6 +30,7 @@ from server.log import ROLE_MASTER, ROLE_REPLICA
 from server.memory_policy import MemoryPolicy
 from server.monitoring import Monitoring
 from server.notifications import Notifications
+from server.oom_score import OomScore
 from server.persistence import Persistence
 from server.pubsub import PubSub
 from server.reactor import Reactor
@@ -110,6 +111,7 @@ class Application:
         self.listening = Listening(services, self.reactor, reception.accept)
         reception.tls_context = lambda: self.listening.tls.context
         services.info.listeners = self.listening.listeners
+        services.oom_score = OomScore(config, log)
         services.lifecycle = Lifecycle(log, config, services.timers, self.reactor.stop)
         Persistence(services, self.reactor)
         services.debug_subcommands.update(DebugSwitches(services, services.append_log).table())
@@ -168,8 +170,10 @@ class Application:
         services.lifecycle.steps.append(self.remove_files)
         CrashReports(config)
         Watchdog(config, log, services.timers)
+        services.oom_score.apply()
         self.write_pid_file()
         set_title(config)
+        config.on_change("proc-title-template", set_title)
         greet(config, log)
         warn_of_system(config, log)
         log.notice("Server initialized")

@@ -18,6 +18,7 @@ from struct import Struct
 from time import monotonic, perf_counter_ns, sleep
 
 from server.log import ROLE_CHILD
+from server.oom_score import CHILD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -273,6 +274,7 @@ class Children:
             os.set_blocking(sender, False)
             log = self.services.log
             log.set_role(lambda: ROLE_CHILD)
+            self.services.oom_score.apply(CHILD)
             progress = Progress(sender, parent)
             try:
                 work(progress)

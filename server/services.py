@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from server.latency import Latency
     from server.monitoring import Monitoring
     from server.notifications import Notifications
+    from server.oom_score import OomScore
     from server.pubsub import PubSub
     from server.registry import Registry
     from server.scripting.functions import Functions
@@ -53,6 +54,7 @@ class Services:
         self.log: Any
         self.timers: Any
         self.lifecycle: Any
+        self.oom_score: OomScore
         self.persistence: Any
         self.loader: Any
         self.children: Any

@@ -181,6 +181,7 @@ class Replication:
             link, self.link = self.link, None
             link.close()
         self.config.replicaof = (host, port)
+        self.services.oom_score.apply()
         for waiter in list(self.services.blocking.waiters.values()):
             self.services.blocking.refuse(waiter, ROLE_CHANGED)
         if was_master:
@@ -215,6 +216,7 @@ class Replication:
         if not self.is_replica:
             return
         self.config.replicaof = None
+        self.services.oom_score.apply()
         link, self.link = self.link, None
         if link is not None:
             link.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 
@@ -206,3 +207,32 @@ def test_what_is_removed_and_who_leaves_is_in_the_log(start_server, tmp_path):
     assert not any(path.exists() for path in files)
     order = [server.log().index(line) for line in ("Removing the pid file.", "Removing the unix socket", "bye bye")]
     assert order == sorted(order)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/oom_score_adj"), reason="only Linux has such a score")
+def test_the_system_s_score_follows_the_configuration_the_role_and_the_child(start_server):
+    server = start_server("--save", "", "--rdb-key-save-delay", "100000", "--oom-score-adj-values", "11 22 33")
+
+    def score(pid) -> int:
+        with open(f"/proc/{pid}/oom_score_adj") as file:
+            return int(file.read())
+
+    first = score(server.pid)
+    with server.wire() as wire:
+        wire.command("CONFIG", "SET", "oom-score-adj", "yes")
+        assert score(server.pid) == first + 11
+        wire.command("CONFIG", "SET", "oom-score-adj", "absolute")
+        assert score(server.pid) == 11
+        wire.command("REPLICAOF", "127.0.0.1", "1")
+        assert score(server.pid) == 22
+        wire.command("REPLICAOF", "NO", "ONE")
+        for number in range(30):
+            wire.command("SET", "k%d" % number, "v")
+        wire.command("BGSAVE")
+        child = re.search(r"started by pid (\d+)", server.wait_for_log("Background saving started by pid")).group(1)
+        deadline = time.monotonic() + 5
+        while score(child) != 33 and time.monotonic() < deadline:
+            pass
+        assert (score(server.pid), score(child)) == (11, 33)
+        wire.command("CONFIG", "SET", "oom-score-adj", "no")
+        assert score(server.pid) == first
