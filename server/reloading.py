@@ -9,6 +9,7 @@ from protocol.reply import OK
 from server.append_log import ON
 from server.loading import LoadFailure, LoadStopped, shown
 from storage.errors import CommandError
+from storage.events import FLUSHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ UNKNOWN_OPTION = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE 
 
 
 def forget_data(ctx: Session) -> None:
-    """Empty every database, and tell nobody: what is there comes back at once."""
+    """Empty every database. Who watches or tracks keys is told, replicas are not: what is there comes back at once."""
     for db in ctx.keyspace.databases:
         db.flush()
+        db.changed(None, FLUSHED, 0)
+    ctx.server.dispatch.settle(None, None, None)  # the loader begins with a clean slate
 
 
 def reload_snapshot(ctx: Session, argv: Sequence[bytes]) -> Any:

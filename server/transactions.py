@@ -6,7 +6,7 @@ come in through `note`. Must not know how a queued command is run: EXEC's handle
 
 from __future__ import annotations
 
-from storage.events import FLUSHED, SWAPPED
+from storage.events import EXPIRED, FLUSHED, SWAPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +70,13 @@ class Watching:
         for key in keys:
             place = (db.number, key)
             if place not in session.watched.existed:
-                session.watched.existed[place] = db.peek(key) is not None
+                session.watched.existed[place] = self.is_there(db, key)
                 self.watchers.setdefault(place, {})[session] = None
+
+    def is_there(self, db: Database, key: bytes) -> bool:
+        """Whether a key exists for clients; one whose deadline has passed is left where it is."""
+        deadline_ms = db.deadline_ms(key)
+        return key in db.data and (deadline_ms is None or deadline_ms > db.clock.now_ms)
 
     def forget(self, session: Session) -> None:
         """Stop watching: EXEC, DISCARD, UNWATCH, RESET, or the client is gone."""
@@ -106,12 +111,15 @@ class Watching:
         if key is not None:
             if not event.touches:
                 return
-            for watcher in self.watchers.get((db.number, key), ()):
-                watcher.watched.is_broken = True
+            place = (db.number, key)
+            for watcher in self.watchers.get(place, ()):
+                # The end of what was over before the watch began is no change.
+                if event is not EXPIRED or watcher.watched.existed[place]:
+                    watcher.watched.is_broken = True
         elif event is FLUSHED or event is SWAPPED:
             # An unbroken watch means the key is as it was: what existed then is gone, and what a swap brings is new.
             for (number, name), sessions in self.watchers.items():
                 if number == db.number:
                     for watcher in sessions:
-                        if watcher.watched.existed[number, name] or name in db.data:
+                        if watcher.watched.existed[number, name] or self.is_there(db, name):
                             watcher.watched.is_broken = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness.wire import encode_all, plain
 
 EXEC_WITH_ARGUMENTS = b"EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
@@ -62,3 +64,35 @@ def test_transactions_in_one_packet_answer_like_those_sent_one_by_one(server, wi
         other.command("DEL", "n")
         one_by_one = b"".join([other.pipeline([command])[0] for command in commands])
     assert at_once == one_by_one
+
+
+WATCHING_WHAT_IS_OVER = [
+    ([], [b"PONG"]),
+    (["EXISTS x"], [b"PONG"]),
+    (["FLUSHALL"], [b"PONG"]),
+    (["SELECT 1", "SET x v PX 1", "DEBUG SLEEP 0.002", "SWAPDB 0 1"], [b"PONG"]),
+    (["SET x w"], None),
+    (["SELECT 1", "SET x w", "SWAPDB 0 1"], None),
+]
+
+
+@pytest.mark.parametrize("between, answer", WATCHING_WHAT_IS_OVER)
+def test_a_key_whose_time_was_over_when_it_was_watched_was_not_there(wire, between, answer):
+    wire.ask("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    wire.send(encode_all([[b"SET", b"x", b"v", b"PX", b"1"], [b"DEBUG", b"SLEEP", b"0.002"], [b"WATCH", b"x"]]))
+    wire.read_many_raw(3)
+    for command in between:
+        wire.ask(*command.split())
+    wire.ask("MULTI")
+    wire.ask("PING")
+    reply = plain(wire.command("EXEC"))
+    wire.ask("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+    assert reply == answer
+
+
+def test_a_reload_breaks_the_watch_of_a_key_that_is_there(wire):
+    wire.ask("SET", "x", "v")
+    wire.ask("WATCH", "x")
+    wire.ask("DEBUG", "RELOAD")
+    wire.ask("MULTI")
+    assert plain(wire.command("EXEC")) is None
