@@ -291,8 +291,8 @@ class RequestParser:
     def _inline(self, rest: bytearray, position: int) -> tuple[int, Vector | None]:
         """One line of words with Redis's quoting."""
         end = rest.find(b"\n", max(position, self._searched))
-        if end < 0:
-            self._searched = len(rest)
+        if end < 0 or rest.find(b"\0", position, end) >= 0:  # a line is C text, too
+            self._searched = len(rest) if end < 0 else end
             if len(rest) - position > MAX_INLINE_BYTES:
                 self.error = b"too big inline request"
             return position, None

@@ -142,6 +142,11 @@ def test_inline_commands_have_redis_quoting(line, words):
     assert parse(line) == ([words], None)
 
 
+def test_behind_a_nul_an_inline_command_has_no_end():
+    assert parse(b"PING\r\n\0\r\nPING\r\n") == ([[b"PING"]], None)
+    assert parse(b"\0\r\n" + b"a" * 70_000) == ([], b"too big inline request")
+
+
 def test_limits_are_smaller_before_authentication():
     assert parse(b"*11\r\n", anonymous=True) == ([], b"unauthenticated multibulk length")
     assert parse(b"*1\r\n$16385\r\n", anonymous=True) == ([], b"unauthenticated bulk length")
