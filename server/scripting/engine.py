@@ -60,6 +60,7 @@ NO_ARGUMENTS = b"ERR Please specify at least one argument for this redis lib cal
 NOT_STALE = b"ERR Can not execute the command on a stale replica"
 NO_WRITES_HERE = b"ERR Write commands are not allowed from read-only scripts."
 INTERNAL = b"ERR internal error"
+NO_MEMORY = b"ERR not enough memory"
 MAX_EXACT = 2.0**63
 LOG_LEVELS = ("debug", "verbose", "notice", "warning")
 
@@ -171,6 +172,8 @@ class Engine:
                 result = interpreter.run(ctx.resp, script, count, *arguments)
             else:
                 result = interpreter.run_many(ctx.resp, script, count, interpreter.table_from(arguments))
+        except MemoryError:  # on the way into the interpreter
+            raise CommandError(NO_MEMORY) from None
         finally:
             dispatch.depth -= 1
             self.current = None
@@ -240,6 +243,8 @@ class Engine:
                 self.pending = error.args[0]
             except CommandError as error:
                 self.pending = error.text
+            except MemoryError:
+                self.pending = NO_MEMORY
             except BaseException:
                 import traceback
 

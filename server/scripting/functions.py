@@ -7,6 +7,7 @@ lost by a save. Must not know files or how a function is run.
 
 from __future__ import annotations
 
+from protocol.inline import UnbalancedQuotes, split_arguments
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
@@ -66,7 +67,10 @@ def split_metadata(code: bytes) -> Tuple[bytes, bytes]:
     line, newline, body = code.partition(b"\n")
     if not newline:
         raise CommandError(b"ERR Invalid library metadata")
-    words = line[2:].split()
+    try:
+        words = split_arguments(line)
+    except UnbalancedQuotes:
+        raise CommandError(b"ERR Invalid library metadata") from None
     name = None
     for word in words[1:]:
         if not word.lower().startswith(b"name="):
@@ -78,7 +82,7 @@ def split_metadata(code: bytes) -> Tuple[bytes, bytes]:
         raise CommandError(b"ERR Library name was not given")
     if not is_name(name):
         raise CommandError(b"ERR " + BAD_NAME)
-    engine = words[0] if words else b""
+    engine = words[0][2:]
     if engine.lower() != b"lua":
         raise CommandError(b"ERR Engine '%b' not found" % engine)
     return name, newline + body

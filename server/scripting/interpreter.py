@@ -20,6 +20,8 @@ NOT_INSTALLED = (
     b"`pip install lupa` (or `pip install rediselect[lua]`) for the Python that runs this server, then try again"
 )
 TICKS = 100_000  # instructions between two looks at the clock: about a millisecond
+MEMORY_PART = 2  # a state gets at most one part of so many of the machine's or the container's memory
+LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 LIBRARIES = ("cjson", "cmsgpack", "struct", "bit")
 CHUNK_NAME = b"=rediselect"
 
@@ -51,6 +53,20 @@ def deny(target: Any, name: Any, is_setting: bool) -> Any:
     raise AttributeError("not accessible")
 
 
+def most_bytes() -> int:
+    """What a Lua state may grow to: a script that fills memory shall fail, not the server. 0 is without a limit."""
+    from server.memory_meter import total_bytes
+
+    total = total_bytes()
+    for name in LIMIT_FILES:
+        try:
+            with open(name, "rb") as file:
+                total = min(total, int(file.read()))
+        except (OSError, ValueError):
+            pass  # no such group, or one without a limit
+    return total // MEMORY_PART
+
+
 class Interpreter:
     """A Lua state. The names below are the functions that the world's chunk returns."""
 
@@ -75,6 +91,7 @@ class Interpreter:
             register_eval=False,
             register_builtins=False,
             attribute_filter=deny,
+            max_memory=most_bytes(),
         )
         self.table_from = self.runtime.table_from
         compile_chunk = self.runtime.globals()[b"loadstring"]

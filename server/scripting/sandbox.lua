@@ -570,6 +570,7 @@ end
 local function finish(ok, value)
   if not ok then
     -- Out of memory, or a fault in the handler itself: Lua says so with a string.
+    if value == 'not enough memory' then collectgarbage() end  -- the next one starts with all that there is
     if type(value) ~= 'table' then value = {err = 'ERR ' .. tostring(value)} end
     local text, source, line = rawget(value, 'err'), rawget(value, 'source'), rawget(value, 'line')
     if type(text) ~= 'string' then text = 'ERR unknown error' end
@@ -642,6 +643,7 @@ local function describe(t)
   local names, values, flags = {}, {}, {}
   local callback
   for key, value in next, t do
+    if type(key) == 'number' then key = tostring(key) end
     if type(key) ~= 'string' then return 'key' end
     if key == 'callback' then
       callback = type(value) == 'function' and value or nil

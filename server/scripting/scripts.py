@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
+from protocol.inline import UnbalancedQuotes, split_arguments
 from server.scripting.engine import COMPATIBLE, FLAG_NAMES, Run
 from storage.errors import NO_SUCH_SCRIPT, CommandError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from server.session import Session
 
 MAX_EVALUATED = 500
+DIGEST_LENGTH = 40
 CHUNK_NAME = b"@user_script"
 
 
@@ -94,10 +96,12 @@ class Scripts:
         engine = self.engine
         if by_digest:
             digest = argv[1]
+            if len(digest) != DIGEST_LENGTH:
+                raise CommandError(NO_SUCH_SCRIPT)
+            count = count_keys(argv)
             script = self.by_digest.get(digest) or self.by_digest.get(digest.lower())
             if script is None:
                 raise CommandError(NO_SUCH_SCRIPT)
-            count = count_keys(argv)
         else:
             count = count_keys(argv)
             script = self.cached(argv[1])
@@ -132,18 +136,20 @@ def split_shebang(text: bytes) -> Tuple[int, bytes]:
     line, newline, rest = text.partition(b"\n")
     if not newline:
         raise CommandError(b"ERR Invalid script shebang")
-    words = line.split()
+    try:
+        words = split_arguments(line)
+    except UnbalancedQuotes:
+        raise CommandError(b"ERR Invalid engine in script shebang") from None
     if not words or words[0] != b"#!lua":
         raise CommandError(b"ERR Unexpected engine in script shebang: " + (words[0] if words else b""))
     flags = 0
     for word in words[1:]:
         if not word.startswith(b"flags="):
             raise CommandError(b"ERR Unknown lua shebang option: " + word)
-        for name in word[6:].split(b","):
-            if name:
-                if name not in FLAG_NAMES:
-                    raise CommandError(b"ERR Unexpected flag in script shebang: " + name)
-                flags |= FLAG_NAMES[name]
+        for name in word[6:].split(b",") if len(word) > 6 else ():
+            if name not in FLAG_NAMES:
+                raise CommandError(b"ERR Unexpected flag in script shebang: " + name)
+            flags |= FLAG_NAMES[name]
     return flags, newline + rest
 
 
