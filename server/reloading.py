@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from server.session import Session
 
-RELOAD_FAILED = b"ERR Error trying to load the RDB dump, check server logs"
+RELOAD_FAILED = b"ERR Error trying to load the RDB dump, check server logs."
 LOG_FAILED = b"ERR Error trying to load the AOF files, check server logs."
 UNKNOWN_OPTION = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
 

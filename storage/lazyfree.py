@@ -25,7 +25,7 @@ class Graveyard:
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
-        self.freed = 0
+        self.freed = 0  # values that count as freed in the background; counted by who knows what a value is
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -49,7 +49,6 @@ class Graveyard:
                 pop = container.pop
             else:
                 self.waiting.pop()
-                self.freed += 1
                 continue
             while container:
                 for _ in range(min(SLICE, len(container))):
@@ -57,5 +56,4 @@ class Graveyard:
                 if perf_counter_ns() > deadline:
                     return False
             self.waiting.pop()
-            self.freed += 1
         return True

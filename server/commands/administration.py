@@ -111,14 +111,20 @@ def dbsize(ctx: Session, argv: Argv) -> int:
     return len(ctx.db)
 
 
-def begin_flush(ctx: Session, argv: Argv) -> None:
-    """Judge the mode. Either way the keys are gone at once and their memory is freed in slices; but in Redis a client
-    waits for the end of a synchronous flush, and so hears that its keys are invalid before it hears OK."""
+def begin_flush(ctx: Session, argv: Argv) -> bool:
+    """Judge the mode; whether what goes counts as freed in the background.
+
+    Either way the keys are gone at once and their memory is freed in slices; but in Redis a client waits for the end
+    of a synchronous flush, and so hears that its keys are invalid before it hears OK.
+    """
     mode = argv[1].upper() if len(argv) > 1 else b"SYNC"
     if len(argv) > 2 or mode not in (b"ASYNC", b"SYNC"):
         raise CommandError(SYNTAX_ERROR)
     tracking = ctx.server.tracking
+    # In Redis, too, a synchronous flush waits for the background, unless it may not wait.
+    is_lazy = mode == b"ASYNC" or not ctx.denies_blocking
     tracking.is_flush_awaited = mode == b"SYNC" and bool(tracking.sessions) and not ctx.denies_blocking
+    return is_lazy
 
 
 @server.command(
@@ -134,8 +140,8 @@ def begin_flush(ctx: Session, argv: Argv) -> None:
 )
 def flushdb(ctx: Session, argv: Argv) -> Any:
     """Remove every key of the database."""
-    begin_flush(ctx, argv)
-    ctx.keyspace.flush(ctx.db.number)
+    is_lazy = begin_flush(ctx, argv)
+    ctx.keyspace.graveyard.freed += ctx.keyspace.flush(ctx.db.number) * is_lazy
     ctx.propagate_as(*argv)  # also when there was nothing to remove here
     return OK
 
@@ -153,8 +159,8 @@ def flushdb(ctx: Session, argv: Argv) -> Any:
 )
 def flushall(ctx: Session, argv: Argv) -> Any:
     """Remove every key of every database."""
-    begin_flush(ctx, argv)
-    ctx.keyspace.flush()
+    is_lazy = begin_flush(ctx, argv)
+    ctx.keyspace.graveyard.freed += ctx.keyspace.flush() * is_lazy
     ctx.propagate_as(*argv)
     ctx.server.snapshots.replace_by_empty()
     return OK

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
     Argv = Sequence[bytes]
 
+LAZYFREE_FROM = 64  # pieces of memory, as in Redis: fewer are freed at once
+LIST_NODE = 100  # about as many short elements a node of a list holds
+STREAM_NODE = 100  # and entries one of a stream; there is about another piece in the tree for each
+
 generic = Group("generic")
 
 NONE = Status(b"none")
@@ -51,6 +55,12 @@ TYPE_REPLIES = {kind: Status(name) for kind, name in kinds.TYPE_NAMES.items()}
     tips=("request_policy:multi_shard", "response_policy:agg_sum"),
     syntax="key...",
 )
+def delete(ctx: Session, argv: Argv) -> int:
+    """Delete keys; the memory of large values is freed in the background."""
+    remove = ctx.db.delete
+    return sum([remove(key) for key in argv[1:]])
+
+
 @generic.command(
     "UNLINK",
     arity=-2,
@@ -60,11 +70,30 @@ TYPE_REPLIES = {kind: Status(name) for kind, name in kinds.TYPE_NAMES.items()}
     complexity="O(1) for each key; the memory is freed later in O(N), N = allocations of the values",
     tips=("request_policy:multi_shard", "response_policy:agg_sum"),
     syntax="key...",
+    summary="Delete keys; the memory of large values is freed in the background.",
 )
-def delete(ctx: Session, argv: Argv) -> int:
-    """Delete keys; the memory of large values is freed in the background."""
-    remove = ctx.db.delete
-    return sum([remove(key) for key in argv[1:]])
+def unlink(ctx: Session, argv: Argv) -> int:
+    """`delete`, and INFO tells how many values Redis would have left to another thread."""
+    db = ctx.db
+    for key in set(argv[1:]):
+        value = db.data.get(key)
+        if value.__class__ is not bytes and value is not None and db.peek(key) is not None:
+            db.space.graveyard.freed += allocations(value, ctx) > LAZYFREE_FROM
+    return delete(ctx, argv)
+
+
+def allocations(value: Any, ctx: Session) -> int:
+    """About how many pieces of memory Redis would free with a value: one if it is small."""
+    kind = value.__class__
+    limits = ctx.keyspace.limits
+    if kind is kinds.Stream:
+        entries = limits.stream_node_max_entries or STREAM_NODE
+        return -(-len(value) // entries) * 2 + sum(2 + len(group.pending.by_id) for group in value.groups.values())
+    if kind is kinds.List:
+        return len(value) // LIST_NODE
+    if kind is bytearray or value.encoding_name(limits) not in (b"hashtable", b"skiplist"):
+        return 1
+    return len(value)
 
 
 @generic.command(

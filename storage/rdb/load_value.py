@@ -100,6 +100,8 @@ def load_value(source: Source, kind: int, limits: EncodingLimits, version: int) 
     else:
         raise source.fail(f"Unknown RDB encoding type {kind}")
     if not items:
+        if kind == layout.HASH_ZIPMAP:
+            raise source.fail(DAMAGED % PACKED_NAMES[kind])  # there never was an empty one
         return None
     try:
         return BUILDERS[kind](items, limits)
@@ -146,7 +148,7 @@ def _build_hash(items: list[bytes], limits: EncodingLimits) -> Hash:
         raise CorruptData("Hash field without a value", 0)
     value = Hash.of_pairs(items, limits)
     if len(value) * 2 != len(items):
-        raise CorruptData("Duplicate hash fields detected", 0)
+        raise CorruptData("Hash with dup elements", 0)
     return value
 
 
@@ -277,9 +279,9 @@ def _load_hash_with_deadlines(source: Source, kind: int, limits: EncodingLimits)
                 deadlines[field] = deadline_ms
             table[field] = value
             if len(table) <= index:
-                raise source.fail("Duplicate hash fields detected")
+                raise source.fail("Hash with dup elements")
     if len(table) != count:
-        raise source.fail("Duplicate hash fields detected")
+        raise source.fail("Hash with dup elements")
     return Hash.build(table, limits, deadlines) if table else None
 
 
@@ -296,5 +298,5 @@ def _load_valkey_hash(source: Source, limits: EncodingLimits) -> Steps[Optional[
             deadlines[field] = deadline_ms
         table[field] = value
         if len(table) <= index:
-            raise source.fail("Duplicate hash fields detected")
+            raise source.fail("Hash with dup elements")
     return Hash.build(table, limits, deadlines) if table else None

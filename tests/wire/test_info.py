@@ -288,3 +288,22 @@ def test_the_debug_section_is_shown_to_those_who_name_it(wire):
     found = fields(wire, "debug")
     assert int(found["eventloop_cmd_per_cycle_max"]) >= 1 and int(found["eventloop_duration_max"]) > 0
     assert {"eventloop_duration_aof_sum", "eventloop_duration_cron_sum", "allocator_active_lua"} <= set(found)
+
+
+def test_lazyfreed_objects_counts_what_redis_leaves_to_another_thread(wire):
+    def freed() -> str:
+        return dict(line.split(":") for line in wire.ask("INFO", "memory").decode().split() if ":" in line)[
+            "lazyfreed_objects"
+        ]
+
+    wire.command("CONFIG", "RESETSTAT")
+    wire.command("MSET", "a", 1, "b", 2, "c", 3)
+    wire.command("FLUSHALL")
+    assert freed() == "3"
+    wire.command("SET", "a", 1)
+    wire.pipeline([[b"MULTI"], [b"FLUSHALL"], [b"EXEC"]])  # there it may not wait for anybody
+    assert freed() == "3"
+    wire.command("SADD", "large", *[f"m{number}" for number in range(200)])
+    wire.command("SADD", "small", "m")
+    assert wire.ask("UNLINK", "large", "small", "large") == 2
+    assert freed() == "4"

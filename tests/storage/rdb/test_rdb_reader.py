@@ -189,7 +189,7 @@ def test_versions_up_to_12_are_read_with_a_checksum_from_5_on(version):
         (snapshot(b"\xf6"), 10, "Pre-release function format not supported"),
         (snapshot(b"\x20"), 9, "Unknown RDB opcode or type 32"),
         (snapshot(key(7, b"k", b"")), 12, "The value needs a module"),
-        (snapshot(key(4, b"k", length(2) + text(b"f") + text(b"v") + text(b"f") + text(b"w"))), 21, "Duplicate hash"),
+        (snapshot(key(4, b"k", length(2) + text(b"f") + text(b"v") + text(b"f") + text(b"w"))), 21, "Hash with dup"),
         (snapshot(key(2, b"k", length(2) + text(b"f") + text(b"f"))), 17, "Duplicate set members"),
         (snapshot(key(5, b"k", length(1) + text(b"f") + struct.pack("<d", float("nan")))), 23, "NAN"),
         (snapshot(key(16, b"k", text(listpack.encode([b"f"])))), 23, "Hash listpack integrity check failed"),
