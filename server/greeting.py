@@ -21,6 +21,16 @@ LOGO = r"""
                        Port: %d
                        PID: %d
 """
+OVERCOMMIT = "/proc/sys/vm/overcommit_memory"
+NO_OVERCOMMIT = (
+    "Memory overcommit must be enabled! A background save may fail while memory is short: the system may refuse the "
+    "fork. `sysctl vm.overcommit_memory=1` allows it."
+)
+HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/enabled"
+ALWAYS_HUGE = (
+    "Transparent huge pages are always used: after a fork each write copies 2 MB, which costs memory and time. "
+    "`echo madvise > %s` leaves the choice to programs." % HUGE_PAGES
+)
 TITLE_BYTES = 15  # what Linux keeps of a thread's name
 
 
@@ -43,11 +53,30 @@ def warn_of_system(config: Any, log: Any) -> None:
             "WARNING: The TCP backlog setting of %d cannot be enforced because /proc/sys/net/core/somaxconn is set "
             "to the lower value of %d." % (config.tcp_backlog, backlog)
         )
-    if read_number("/proc/sys/vm/overcommit_memory") == 0 and config.save:
-        log.warning(
-            "WARNING Memory overcommit must be enabled! A background save may fail while memory is short: the system "
-            "may refuse the fork. `sysctl vm.overcommit_memory=1` allows it."
-        )
+    if read_number(OVERCOMMIT) == 0 and config.save:
+        log.warning("WARNING " + NO_OVERCOMMIT)
+
+
+def check_system() -> tuple[str, bool]:
+    """What `--check-system` prints, and whether all is well. A setting that this system does not have is skipped."""
+    try:
+        with open(HUGE_PAGES) as file:
+            huge_pages_always: bool | None = "[always]" in file.read()
+    except OSError:
+        huge_pages_always = None
+    overcommit = read_number(OVERCOMMIT)
+    lines = []
+    all_well = True
+    for name, is_ill, advice in (
+        ("overcommit", None if overcommit is None else overcommit == 0, NO_OVERCOMMIT),
+        ("THP", huge_pages_always, ALWAYS_HUGE),
+    ):
+        if is_ill:
+            all_well = False
+            lines.append("[%s]...WARNING:\n%s" % (name, advice))
+        else:
+            lines.append("[%s]...%s" % (name, "skipped" if is_ill is None else "OK"))
+    return "\n".join(lines) + "\n", all_well
 
 
 def read_number(path: str) -> int | None:

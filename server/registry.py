@@ -410,7 +410,7 @@ class Group:
         def help_of(ctx: Any, argv: Sequence[bytes]) -> Any:
             from server.syntax import help_lines
 
-            return help_lines(ctx.registry.originally(own_name))
+            return help_lines(ctx.registry.originally(own_name), argv[0])
 
         text = (since, "O(1)", (), (), "", "Explain the subcommands.")
         self._add(name + "|HELP", help_of, 2, flags, (), None, *text, acl, None, False)

@@ -320,13 +320,16 @@ HELP_COLUMNS = 80
 HELP_INDENT = "    "
 
 
-def help_lines(container: CommandSpec) -> list[object]:
-    """Return the reply of a container's HELP: each subcommand with its arguments, then what it does."""
+def help_lines(container: CommandSpec, called: bytes) -> list[object]:
+    """Return the reply of a container's HELP: each subcommand with its arguments, then what it does.
+
+    `called` is what the client said, which may be the container's new name.
+    """
     import textwrap
 
     from protocol.reply import Status
 
-    lines = [f"{container.name.decode().upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
+    lines = [f"{called.decode('latin-1').upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
     if container.handler is not None:
         lines += ["(no subcommand)", HELP_INDENT + container.summary]
     for own_name, spec in sorted((container.subcommands or {}).items()):

@@ -147,7 +147,10 @@ def _answer_request(arguments: list[bytes]) -> None:
     if request == b"--test-memory":
         raise ProgramEnds(1, err="--test-memory is not supported: Python cannot test the machine's memory\n")
     if request == b"--check-system":
-        raise ProgramEnds(1, err="--check-system is not supported: no setting of the system is required\n")
+        from server.greeting import check_system
+
+        text, all_well = check_system()
+        raise ProgramEnds(0 if all_well else 1, text)
 
 
 def _is_bare_name(argument: bytes) -> bool:

@@ -266,11 +266,18 @@ def test_version_is_told_as_launchers_parse_it(request_):
         ("-h", "Usage: "),
         ("--help", "/path/to/redis.conf"),
         ("--test-memory", "not supported"),
-        ("--check-system", "not supported"),
     ],
 )
 def test_other_requests_are_answered_on_standard_error(request_, word):
     assert word in failure(request_)
+
+
+def test_the_system_is_checked_as_far_as_it_can_be():
+    with pytest.raises(ProgramEnds) as ended:
+        configure(["--check-system"])
+    lines = ended.value.out.splitlines()
+    assert [line.split("...")[0] for line in lines if line.startswith("[")] == ["[overcommit]", "[THP]"]
+    assert ended.value.code == ("WARNING" in ended.value.out)
 
 
 def test_an_aclfile_beside_declared_users_is_refused():

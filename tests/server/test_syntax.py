@@ -138,7 +138,7 @@ def test_help_lists_each_subcommand_with_its_summary_and_ends_with_itself():
         """Show a thing."""
 
     container = Registry.of([group]).lookup(b"thing")
-    assert [line.text for line in help_lines(container)] == [
+    assert [line.text for line in help_lines(container, b"thing")] == [
         b"THING <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         b"SHOW <key> [COUNT <count>]",
         b"    Show a thing.",
