@@ -139,9 +139,10 @@ class Lifecycle:
             self.check_later()
             return
         self.deadline_s = 0.0
-        self.on_waiting(False)
+        # Writes stay held back: one that ran now would be acknowledged behind the last save, and unknown to replicas.
         refusal = self.finish()
         if refusal is not None:
+            self.on_waiting(False)
             self.answer_waiting(refusal)
 
     def answer_waiting(self, text: bytes) -> None:

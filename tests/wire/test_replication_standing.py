@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -64,6 +65,25 @@ def test_what_waited_for_a_failover_that_failed_reaches_the_replicas(start_serve
         assert answer == b"+CONTINUE " + state["master_replid"].encode()
         assert [again.command(), again.command()] == [[b"SELECT", b"0"], [b"SET", b"key", b"value"]]
     bare.close()
+
+
+def test_a_write_that_a_shutdown_holds_back_is_never_acknowledged(start_server):
+    """Replicas would miss it, and so would the last snapshot."""
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "900 1", "--shutdown-timeout", "1")
+    with server.wire() as client, server.wire() as writer:
+        replica = BareReplica(server, "eof")
+        replica.full_sync()
+        until(lambda: "state=online" in info(client).get("slave0", ""))
+        client.command("SET", "key", "before")
+        server.signal(signal.SIGTERM)
+        until(lambda: int(info(client, "server").get("shutdown_in_milliseconds", 0)) > 0)
+        writer.send(encode("SET", "key", "after"))
+        assert writer.read_until_closed() == b""
+        server.wait()
+        assert "0 of 1 replicas are in sync when shutting down." in server.log()
+    server.start()
+    with server.wire() as client:
+        assert client.ask("GET", "key") == b"before"
 
 
 def test_keys_that_lapsed_while_a_master_was_down_are_deleted_from_its_replicas(start_server):
