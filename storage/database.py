@@ -261,7 +261,9 @@ class Database:
     def flush(self) -> int:
         """Forget every key at once; the memory is freed in slices. Returns how many there were."""
         count = len(self.data)
-        bury = self.space.graveyard.bury
+        graveyard = self.space.graveyard
+        waiting = len(graveyard.waiting)
+        bury = graveyard.bury
         bury(self.data)
         bury(self.access)
         self.data = {}
@@ -272,6 +274,8 @@ class Database:
         if self.index is not None:
             bury(self.index)
             self.index = HashIndex()
+        # Counted by keys; each container that waits adds one when its turn comes.
+        graveyard.freed += count - (len(graveyard.waiting) - waiting)
         return count
 
     # Deadlines -------------------------------------------------------------------------------------------------

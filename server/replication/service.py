@@ -330,7 +330,10 @@ class Replication:
 
     def empty_keyspace(self) -> None:
         """Forget all data, as a fact that watchers and blocked clients hear of."""
-        self.services.keyspace.flush()
+        keyspace = self.services.keyspace
+        gone = keyspace.flush()
+        if not self.config.replica_lazy_flush:
+            keyspace.graveyard.freed -= gone  # freed in slices all the same, but nobody asked for it
         self.services.dispatch.settle_alone()
 
     def on_loaded(self, identity: bytes, offset: int) -> None:

@@ -44,6 +44,19 @@ def test_flushing_takes_async_or_sync_and_nothing_else(wire, name):
     assert ask(wire, "DBSIZE") == 1
 
 
+def test_keys_that_a_flush_takes_count_as_freed_lazily(start_server):
+    server = start_server("--save", "", "--enable-debug-command", "yes")
+    with server.wire() as wire:
+        for command in ("FLUSHALL", "FLUSHDB"):
+            wire.command("DEBUG", "POPULATE", "2000")
+            wire.command("CONFIG", "RESETSTAT")
+            before = int(re.search(rb"lazyfreed_objects:(\d+)", wire.ask("INFO", "memory"))[1])
+            wire.command(command)
+            while b"lazyfree_pending_objects:0" not in wire.ask("INFO", "memory"):
+                pass
+            assert int(re.search(rb"lazyfreed_objects:(\d+)", wire.ask("INFO", "memory"))[1]) - before == 2000
+
+
 def test_swapdb_exchanges_contents_under_connected_clients(server, wire):
     ask(wire, "SET", "key", "of 0", "EX", 100)
     with server.wire() as other:
