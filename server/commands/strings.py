@@ -224,14 +224,9 @@ def longest_common_subsequence(ctx: Session, argv: Argv) -> Any:
 def set_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
     """`set_` for a run of them without options."""
     db = ctx.db
-    if len(columns) != 3 or db.lapses or db.field_deadlines.live or db.index is not None:
+    if len(columns) != 3 or not db.put_at_once(columns[1], columns[2]):
         return None
-    _, keys, values = columns
-    db.data.update(zip(keys, values))
-    stamp = db.clock.access_stamp
-    access = db.access
-    for key in keys:
-        access[key] = stamp
+    keys = columns[1]
     db.changed(keys[-1], SET_DONE, len(keys))  # the log takes the run as it is, nobody else listens
     return [OK] * len(keys)
 
@@ -446,8 +441,12 @@ def even_arguments(ctx: Session, argv: Argv, name: bytes) -> None:
 def mset(ctx: Session, argv: Argv) -> Any:
     """Set several keys to strings at once."""
     even_arguments(ctx, argv, b"mset")
-    db = ctx.db
-    for key, value in zip(argv[1::2], argv[2::2]):
+    db, space = ctx.db, ctx.keyspace
+    keys, values = argv[1::2], argv[2::2]
+    if not space.recording and space.places is None and db.put_at_once(keys, values):
+        db.changed(keys[0], events.SET, len(keys))
+        return OK
+    for key, value in zip(keys, values):
         db.put(key, value)
         db.changed(key, events.SET, 1)
     return OK

@@ -101,6 +101,19 @@ def test_the_cycle_deletes_what_is_due_and_nothing_else(space):
     space._check()
 
 
+def test_several_pairs_are_bound_at_once_unless_something_else_has_to_follow(space):
+    db = space.databases[0]
+    assert db.put_at_once([b"a", b"b", b"a"], [b"1", b"2", b"3"])
+    assert dict(db.data) == {b"a": b"3", b"b": b"2"} and set(db.access) == {b"a", b"b"}
+    db.set_deadline(b"a", space.clock.now_ms + 10)
+    assert not db.put_at_once([b"a"], [b"4"])
+    db.clear_deadline(b"a")
+    db.key_index()
+    assert not db.put_at_once([b"c"], [b"5"])
+    assert db.peek(b"a") == b"3"
+    space._check()
+
+
 def test_the_cycle_stops_at_its_budget_and_says_so(space):
     db = space.databases[0]
     for i in range(5000):
