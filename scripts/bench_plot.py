@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
+from textwrap import fill
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ PICTURE = ROOT / "scripts" / "bench.svg"
 BEGIN = "<!-- speed: made by scripts/bench.py -->"
 END = "<!-- /speed -->"
 
+PAGE_WIDTH = 120  # of a line of the README
 WIDTH, MARGIN, PANEL_GAP = 800, 16, 28
 NAME_WIDTH, VALUE_WIDTH = 58, 44
 BAR, BAR_STEP, GROUP_GAP = 9, 11, 10
@@ -147,5 +149,5 @@ def publish(result: Result) -> None:
     )
     picture = f"![Requests per second beside Redis]({PICTURE.relative_to(ROOT).as_posix()})"
     how = f"Setting: {'; '.join(setting(result))}."
-    block = "\n\n".join((BEGIN, picture, words, table(result), how, END))
+    block = "\n\n".join((BEGIN, picture, fill(words, PAGE_WIDTH), table(result), fill(how, PAGE_WIDTH), END))
     README.write_text(head + block + tail, encoding="utf-8")
