@@ -156,7 +156,6 @@ class Transfer:
             if not self.is_whole:
                 return
             os.fsync(self.file.fileno())
-            self.file.seek(0)
         except OSError as error:
             raise TransferFailure(
                 "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "
@@ -178,14 +177,16 @@ class Transfer:
         config = self.services.config
         target = os.path.join(config.dir, config.dbfilename)
         try:
+            self.file.close()  # an open file keeps its name on Windows
             os.replace(self.path, target)
+            self.path = b""
+            self.file = open(target, "rb", buffering=0)
             sync_directory(config.dir)
         except OSError as error:
             raise TransferFailure(
                 "Failed trying to rename the temp DB into %s in MASTER <-> REPLICA synchronization: %s"
                 % (config.dbfilename.decode("utf-8", "backslashreplace"), error.strerror)
             ) from None
-        self.path = b""
         self.kept = target
 
     def forget_file(self) -> None:
