@@ -112,6 +112,9 @@ class StreamLog:
             last = self._nodes[-1]
             assert last is not None
             last.seal()
+        if not deleted:
+            # The entry that the node is named after may be gone without a trace; `first_id` looks only at the count.
+            first_id = entries[0][0]
         node = Node(first_id, fields)
         node.ids, node.texts, node.bodies = entries
         node.count = len(node.ids)

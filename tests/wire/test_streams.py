@@ -101,6 +101,16 @@ def test_a_container_alone_does_not_hide_its_subcommands_in_a_pipeline(wire):
     assert wire.read_raw() == b"-ERR no such key\r\n"
 
 
+def test_a_stream_that_lost_its_first_entry_knows_so_after_a_reload(wire):
+    for entry_id in ("1-0", "2-1", "3-0"):
+        wire.command("XADD", "s", entry_id, "field", "value")
+    wire.command("XDEL", "s", "1-0")
+    for _ in range(2):
+        facts = wire.ask("XINFO", "STREAM", "s")
+        assert facts[facts.index(b"recorded-first-entry-id") + 1] == b"2-1"
+        wire.command("DEBUG", "RELOAD")
+
+
 def test_an_emptied_stream_stays_with_its_last_id(wire):
     wire.command("XADD", "s", "5-5", "a", "b")
     assert ask(wire, "XDEL", "s", "5-5") == b":1\r\n"
