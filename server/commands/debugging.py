@@ -36,6 +36,7 @@ NEGATIVE = b"ERR value is out of range, must be positive"
 LRU_CLOCK = (1 << 24) - 1
 REPORT_BEGINS = "\n\n=== REDIS BUG REPORT START: Cut & paste starting from here ==="
 FUZZ_ROUNDS = 20_000
+FORCED_RESIZE_RATIO = 4
 MAX_FLOAT_CHARS = 64
 
 
@@ -221,9 +222,18 @@ def debug_quicklist(ctx: Session, argv: Argv) -> Any:
     return Status(b"Quicklist structure printed on stdout")
 
 
-def table_report(hashes: Sequence[int], is_full: bool) -> str:
+def slots_now(ctx: Session, count: int) -> int:
+    """The slots of a database's table: while a child reads, none grows before it is overfull."""
+    slots = sizes.table_slots(count)
+    child = ctx.server.children.current
+    if child is None or count <= child.keys_total:
+        return slots
+    kept = sizes.table_slots(child.keys_total)
+    return kept if count <= kept * FORCED_RESIZE_RATIO else slots
+
+
+def table_report(hashes: Sequence[int], slots: int, is_full: bool) -> str:
     """What Redis says of a hash table with these entries: sizes, and how its chains would be long."""
-    slots = sizes.table_slots(len(hashes))
     lines = [
         "Hash table 0 stats (main hash table):",
         " table size: %d" % slots,
@@ -262,7 +272,7 @@ def debug_htstats(ctx: Session, argv: Argv) -> Any:
     for headline, table in (("[Dictionary HT]", db.data), ("[Expires HT]", db.lapses)):
         text += headline + "\n"
         if table:
-            text += table_report([hash(key) for key in table], is_full(argv))
+            text += table_report([hash(key) for key in table], slots_now(ctx, len(table)), is_full(argv))
     return Verbatim(b"txt", text.encode())
 
 
@@ -270,7 +280,7 @@ def debug_htstats_key(ctx: Session, argv: Argv) -> Any:
     value = present(ctx, argv[2])
     if kinds.encoding_name(value, ctx.keyspace.limits) not in (b"hashtable", b"skiplist"):
         raise CommandError(b"ERR The value stored at the specified key is not represented using an hash table")
-    text = table_report([hash(member) for member in value], is_full(argv))
+    text = table_report([hash(member) for member in value], sizes.table_slots(len(value)), is_full(argv))
     return Verbatim(b"txt", text.encode())
 
 

@@ -300,3 +300,17 @@ def test_the_watchdog_and_sigalrm_show_where_the_server_is_and_end_nothing(start
         log = server.wait_for_log("Received SIGALRM")
         assert log.count("STACK TRACE -") == 2 and "debug_sleep" in log and "crashed" not in log
         assert ask(wire, "PING") == b"PONG"
+
+
+def test_no_table_grows_while_a_child_reads_it(start_server):
+    server = start_server("--save", "", "--enable-debug-command", "yes", "--rdb-key-save-delay", "10000000")
+    with server.wire() as wire:
+        ask(wire, "DEBUG", "POPULATE", "16")
+        ask(wire, "BGSAVE")
+        ask(wire, "MSET", "a", "1", "b", "2")
+        assert b" table size: 16\n number of elements: 18\n" in ask(wire, "DEBUG", "HTSTATS", "0")
+        ask(wire, "DEBUG", "POPULATE", "100", "other")
+        assert b" table size: 128\n" in ask(wire, "DEBUG", "HTSTATS", "0")
+        ask(wire, "FLUSHALL")  # ends the child
+        ask(wire, "DEBUG", "POPULATE", "17")
+        assert b" table size: 32\n" in ask(wire, "DEBUG", "HTSTATS", "0")
