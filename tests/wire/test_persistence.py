@@ -581,6 +581,18 @@ PIPELINES = [
     [("SADD", "s", "1"), ("SADD", "s", "1"), ("SPOP", "s"), ("SADD", "s", "2")],
     [("SET", "a", "8"), ("MULTI",), ("SET", "a", "8"), ("SET", "b", "8"), ("EXEC",)],
     [("SET", "a", "9")],
+    [("RPUSH", "q", "1"), ("RPUSH", "q", "2"), ("RPUSH", "q", "3"), ("RPUSH", "q", "4")],
+    [("RPUSH", "q", "1"), ("RPUSH", "q", "2"), ("RPUSH", "q", "3"), ("RPUSH", "q", "4")],
+    [("LPOP", "q"), ("LPOP", "q"), ("LPOP", "q"), ("LPOP", "q")],
+    [("LPOP", "q"), ("LPOP", "q"), ("LPOP", "q"), ("LPOP", "q"), ("LPOP", "q")],
+    [("LPOP", "q"), ("LPOP", "q"), ("LPOP", "q")],
+    [("SADD", "s", "1"), ("SADD", "s", "2"), ("SADD", "s", "3"), ("SADD", "s", "2")],
+    [("ZADD", "z", "1", "a"), ("ZADD", "z", "1", "b"), ("ZADD", "z", "1", "a"), ("ZADD", "z", "2", "a")],
+    [("ZADD", "z", "1", "a"), ("ZADD", "z", "1", "b"), ("ZADD", "z", "1", "a"), ("ZADD", "z", "2", "a")],
+    [("HSET", "h", "f", "1"), ("HSET", "h", "f", "1"), ("HSET", "h", "g", "1")],
+    [("HSET", "h", "f", "1"), ("HSET", "h", "f", "1"), ("HSET", "h", "g", "1")],
+    [("INCR", "n"), ("INCR", "n"), ("INCR", "n")],
+    [("ZPOPMIN", "z"), ("ZPOPMIN", "z"), ("ZPOPMIN", "z")],
 ]
 
 
