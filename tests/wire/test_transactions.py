@@ -96,3 +96,22 @@ def test_a_reload_breaks_the_watch_of_a_key_that_is_there(wire):
     wire.ask("DEBUG", "RELOAD")
     wire.ask("MULTI")
     assert plain(wire.command("EXEC")) is None
+
+
+def test_a_transaction_between_two_runs_of_one_command_ends_the_first(start_server):
+    server = start_server("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+    with server.wire() as wire:
+        words = "set k 1,multi x,set k 2,multi,incr k,get k,exec,set k 5,multi,set k 6,exec,set k 7"
+        commands = [[word.encode() for word in command.split()] for command in words.split(",")]
+        assert wire.pipeline(commands)[6] == b"*2\r\n:3\r\n$1\r\n3\r\n"
+        stats = wire.ask("INFO", "commandstats")
+        assert b"cmdstat_set:calls=5," in stats and b"cmdstat_exec:calls=2," in stats
+        assert b"cmdstat_multi:calls=2," in stats and b"rejected_calls=1" in stats
+        wire.command("CONFIG", "SET", "slowlog-log-slower-than", "0")
+        wire.command("SLOWLOG", "RESET")
+        wire.pipeline(commands[3:7])
+        logged = [entry[3][0] for entry in reversed(wire.ask("SLOWLOG", "GET"))]
+        assert logged == [b"SLOWLOG", b"multi", b"incr", b"get"]
+    server.restart(kill=True)
+    with server.wire() as wire:
+        assert wire.ask("GET", "k") == b"8"
