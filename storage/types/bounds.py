@@ -68,8 +68,8 @@ class LexRange:
     def walk(self, members: list[bytes], reverse: bool, offset: int = 0) -> tuple[int, int]:
         """The ranks [start, stop) Redis finds in a listpack whose scores differ, where names are in no order.
 
-        It walks from one end to the first member on the right side of the near bound, and on to the first that
-        is beyond the far one, which may be hidden among the `offset` members left out. O(n).
+        It walks from one end to the first member on the right side of the near bound, which must not be beyond the
+        far one, and on to the first that is; that one may be hidden among the `offset` members left out. O(n).
         """
         size = len(members)
         if not self.is_above_low(members[-1]) or not self.is_below_high(members[0]):
@@ -78,6 +78,8 @@ class LexRange:
             stop = size
             while stop and not self.is_below_high(members[stop - 1]):
                 stop -= 1
+            if not stop or not self.is_above_low(members[stop - 1]):
+                return 0, 0
             stop = max(stop - offset, 0)
             start = stop
             while start and self.is_above_low(members[start - 1]):
@@ -86,6 +88,8 @@ class LexRange:
             start = 0
             while start < size and not self.is_above_low(members[start]):
                 start += 1
+            if start == size or not self.is_below_high(members[start]):
+                return 0, 0
             start = min(start + offset, size)
             stop = start
             while stop < size and self.is_below_high(members[stop]):

@@ -206,6 +206,12 @@ def test_a_lex_range_over_different_scores_walks_a_small_set_from_its_end(limits
     assert zset.select(LexRange.parse(b"[b", b"[c"), True)[0] == [b"b", b"d"]
 
 
+def test_an_offset_does_not_skip_the_first_member_found_beyond_the_far_bound(limits):
+    zset = SortedSet.build({b"10": 0.0, b"c": 1.0, b"d": 2.0, b"aa": 3.0}, limits)
+    assert zset.select(LexRange.parse(b"[3", b"[b"), offset=2) == ([], [])
+    assert zset.select(LexRange.parse(b"[b", b"[c"), True, offset=2) == ([], [])
+
+
 def test_select_skips_and_limits_in_both_directions(limits):
     zset = filled(3000, limits)
     bounds = ScoreRange(10.0, 2000.0)
