@@ -45,6 +45,8 @@ def launch(arguments: list[str], prepare: Optional[Callable[[Application], None]
             detach()
     log = Log(config.loglevel, config.logfile)
     log.follow(config)
+    if config.daemonize and not hasattr(os, "fork"):
+        log.warning("This platform has no fork: the server stays in the foreground")
     from server.app import Application
     from server.crash import watched
 

@@ -30,8 +30,10 @@ def info(wire, field: str) -> str:
 
 
 def test_it_starts_and_serves_where_the_platform_has_none_of_these(tmp_path):
-    server = processes.Server(COMMAND, ["--save", ""], tmp_path)
+    options = ["--save", "", "--daemonize", "yes", "--syslog-enabled", "yes"]
+    server = processes.Server(COMMAND, options, tmp_path)
     with server, server.wire() as wire:
+        assert "the server stays in the foreground" in server.log()
         assert wire.pipeline([(b"SET", b"k%d" % n, b"v" * n) for n in range(300)]) == [b"+OK\r\n"] * 300
         assert wire.ask("MGET", *[f"k{n}" for n in range(300)]) == [b"v" * n for n in range(300)]
         # Many chunks of output at once, without sendmsg.
