@@ -609,7 +609,7 @@ def test_the_log_of_a_pipeline_is_that_of_its_commands_one_by_one(start_server):
                         wire.command(*command)
         logs.append((server.directory / "appendonlydir" / "appendonly.aof.1.incr.aof").read_bytes())
     assert logs[0] == logs[1]
-    assert logs[0].count(b"SET\r\n") == 14  # with those that GETSET became, without that which NX refused
+    assert logs[0].count(b"$3\r\nSET\r\n") == 14  # with those that GETSET became, without that which NX refused
 
 
 def test_timestamps_stand_in_the_log_when_wanted(start_server):
