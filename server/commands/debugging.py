@@ -171,10 +171,11 @@ def debug_object(ctx: Session, argv: Argv) -> Any:
     )
     if encoding == b"quicklist":
         nodes, size = sizes.quicklist_nodes(value, limits)
-        text += b" ql_nodes:%d ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:0 ql_uncompressed_size:%d" % (
+        text += b" ql_nodes:%d ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d ql_uncompressed_size:%d" % (
             nodes,
             len(value) / nodes,
             limits.list_max_listpack_size,
+            ctx.server.config.list_compress_depth != 0,
             size,
         )
     return Status(text)

@@ -254,6 +254,7 @@ def spop(ctx: Session, argv: Argv) -> Any:
         return SetReply([])
     if count >= len(value):
         members = value.members()
+        db.space.hits += 1  # Redis answers by SUNION here, and only that look-up counts
         db.changed(key, SPOP, len(members))
         db.space.graveyard.bury(db.remove(key))
         db.changed(key, DEL, 0)

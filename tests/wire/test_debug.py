@@ -115,6 +115,14 @@ def test_object_tells_encoding_and_age_of_a_value(wire):
     assert ask(wire, "DEBUG", "OBJECT", "nothing") == b"-ERR no such key"
 
 
+def test_object_tells_the_nodes_of_a_long_list(wire):
+    ask(wire, "CONFIG", "SET", "list-max-listpack-size", "5", "list-compress-depth", "1")
+    ask(wire, "RPUSH", "list", *[f"hello{number}" for number in range(50)])
+    text = ask(wire, "DEBUG", "OBJECT", "list")
+    ask(wire, "CONFIG", "SET", "list-max-listpack-size", "-2", "list-compress-depth", "0")
+    assert b" ql_nodes:10 ql_avg_node:5.00 ql_listpack_max:5 ql_compressed:1 ql_uncompressed_size:510" in text
+
+
 def test_a_number_is_counted_up_where_it_is(wire):
     ask(wire, "SET", "n", "20000")
     before = ask(wire, "DEBUG", "OBJECT", "n").split()[1]
