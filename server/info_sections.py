@@ -110,7 +110,7 @@ def clients(info: Info) -> Fields:
     yield "blocked_clients", sum(bool(session.halted & (BLOCKED | PAUSED)) for session in sessions)
     yield "tracking_clients", sum(session.tracking is not None for session in sessions)
     yield "pubsub_clients", sum(bool(session.subscriptions) for session in sessions)
-    yield "watching_clients", sum(bool(session.watched) for session in sessions)
+    yield "watching_clients", sum(bool(session.watched and session.watched.existed) for session in sessions)
     yield "clients_in_timeout_table", sum(waiter.timer is not None for waiter in blocking.waiters.values())
     yield "total_watched_keys", len(services.watching.watchers)
     yield "total_blocking_keys", len(blocking.queues)

@@ -35,8 +35,9 @@ class Transaction:
         return len(self.vectors)
 
     def queue(self, spec: CommandSpec, argv: Sequence[bytes]) -> None:
-        self.vectors.append((spec, argv))
-        self.trips |= spec.trips
+        if not self.is_spoiled:  # what no EXEC will run takes no memory
+            self.vectors.append((spec, argv))
+            self.trips |= spec.trips
 
     def spoil(self) -> None:
         self.is_spoiled = True
@@ -62,10 +63,12 @@ class Watching:
 
     def watch(self, session: Session, keys: Sequence[bytes]) -> None:
         """Break the session's next EXEC when one of `keys` changes from now on."""
-        if not self.watchers:
-            self.services.dispatch.listen(self)
         if session.watched is None:
             session.watched = Watched()
+        elif session.watched.is_broken:
+            return  # the EXEC is lost already
+        if not self.watchers:
+            self.services.dispatch.listen(self)
         db = session.db
         for key in keys:
             place = (db.number, key)
@@ -80,16 +83,22 @@ class Watching:
 
     def forget(self, session: Session) -> None:
         """Stop watching: EXEC, DISCARD, UNWATCH, RESET, or the client is gone."""
-        watched, session.watched = session.watched, None
-        if watched is None:
+        if session.watched is None:
             return
-        for place in watched.existed:
+        self.let_go(session)
+        session.watched = None
+        if not self.watchers:
+            self.services.dispatch.unlisten(self)
+
+    def let_go(self, session: Session) -> None:
+        """Take a watcher from all its keys. It keeps listening: who is told of a change must not end that."""
+        existed = session.watched.existed
+        for place in existed:
             sessions = self.watchers[place]
             del sessions[session]
             if not sessions:
                 del self.watchers[place]
-        if not self.watchers:
-            self.services.dispatch.unlisten(self)
+        existed.clear()
 
     def is_broken(self, session: Session) -> bool:
         """Whether a watched key has changed, or has reached its deadline although nobody met it yet."""
@@ -112,10 +121,11 @@ class Watching:
             if not event.touches:
                 return
             place = (db.number, key)
-            for watcher in self.watchers.get(place, ()):
+            for watcher in list(self.watchers.get(place, ())):
                 # The end of what was over before the watch began is no change.
                 if event is not EXPIRED or watcher.watched.existed[place]:
                     watcher.watched.is_broken = True
+                    self.let_go(watcher)
         elif event is FLUSHED or event is SWAPPED:
             # An unbroken watch means the key is as it was: what existed then is gone, and what a swap brings is new.
             for (number, name), sessions in self.watchers.items():

@@ -115,3 +115,29 @@ def test_a_transaction_between_two_runs_of_one_command_ends_the_first(start_serv
     server.restart(kill=True)
     with server.wire() as wire:
         assert wire.ask("GET", "k") == b"8"
+
+
+def test_a_watch_that_was_broken_holds_no_keys_any_more(server, wire):
+    with server.wire() as watcher:
+        number = watcher.ask("CLIENT", "ID")
+
+        def shown():
+            line = wire.ask("CLIENT", "LIST", "ID", number)
+            counted = wire.ask("INFO", "clients")
+            return b" watch=0 " in line, b"watching_clients:0\r" in counted and b"total_watched_keys:0\r" in counted
+
+        watcher.command("WATCH", "x", "y")
+        assert shown() == (False, False)
+        wire.command("SET", "x", "1")
+        assert shown() == (True, True)
+        watcher.command("WATCH", "z")
+        assert shown() == (True, True)
+        watcher.command("MULTI")
+        assert watcher.ask("EXEC") is None
+
+
+def test_nothing_more_is_queued_once_a_transaction_is_spoiled(wire):
+    wire.command("MULTI")
+    wire.command("GET")
+    assert wire.ask("SET", "k", "v") == b"QUEUED"
+    assert wire.ask("EXEC").startswith(b"-EXECABORT")
