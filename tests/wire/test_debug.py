@@ -320,5 +320,7 @@ def test_no_table_grows_while_a_child_reads_it(start_server):
         ask(wire, "DEBUG", "POPULATE", "100", "other")
         assert b" table size: 128\n" in ask(wire, "DEBUG", "HTSTATS", "0")
         ask(wire, "FLUSHALL")  # ends the child
+        while b"rdb_bgsave_in_progress:1" in ask(wire, "INFO", "persistence"):
+            time.sleep(0.005)
         ask(wire, "DEBUG", "POPULATE", "17")
         assert b" table size: 32\n" in ask(wire, "DEBUG", "HTSTATS", "0")
