@@ -128,6 +128,10 @@ class RequestParser:
             held += len(self._bulk)
         return held
 
+    def expected_bytes(self) -> int:
+        """What has been declared of the large bulk string under way, 0 if there is none."""
+        return self._bulk_length + 2 if self._bulk_length >= WHOLE_BULK_BYTES else 0
+
     def take(self) -> Vectors:
         """Some of the complete vectors in order, at most about 64 KiB of them; empty when none is complete.
 

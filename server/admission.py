@@ -18,6 +18,7 @@ PAUSED_WRITES = 1 << 6
 PAUSED_ALL = 1 << 7
 MONITORED = 1 << 8
 BUSY = 1 << 9  # a script runs on and on
+CLIENTS_LIMITED = 1 << 23  # maxmemory-clients is set
 LOADING_ASIDE = 1 << 22  # the data set is served while its successor is read beside it
 GUARDED = 1 << 21  # always: DEBUG and MODULE ask the configuration
 # Conditions of one session.
@@ -34,7 +35,7 @@ DEBUGS = 1 << 19  # its next EVAL runs under the debugger
 DEBUGS_IN_PLACE = 1 << 20  # and in this process, where what it changes stays
 
 EVERY_COMMAND = MONITORED | RESTRICTED | IN_MULTI | SUBSCRIBED | PAUSED_ALL
-EVERY_COMMAND |= IS_REPLICA | NO_TOUCH | CACHING
+EVERY_COMMAND |= IS_REPLICA | NO_TOUCH | CACHING | CLIENTS_LIMITED
 
 
 def trips_of(flags: int) -> int:

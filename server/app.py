@@ -13,6 +13,7 @@ import sys
 from server import descriptors
 from server.accounts import Accounts
 from server.blocking import Blocking
+from server.client_memory import ClientMemory
 from server.clients import Clients
 from server.commands import all_groups
 from server.connection import Connection
@@ -107,6 +108,7 @@ class Application:
         self.reactor.before_sleep.append(services.tracking.broadcast)
         services.info.on_debug = self.measure_turns
         services.dispatch.gate.check_memory = MemoryPolicy(services, self.reactor).check
+        services.dispatch.gate.evict_clients = ClientMemory(services, self.reactor).check
         reception = Reception(services, self.reactor)
         self.listening = Listening(services, self.reactor, reception.accept)
         reception.tls_context = lambda: self.listening.tls.context

@@ -1,7 +1,6 @@
 """One client as CLIENT LIST and CLIENT INFO describe it: Redis's fields in Redis's order, with this server's values.
 
-Owns the line's form and what its figures mean here; must not know who asks. Where this server has no counterpart of
-Redis's structures the field is 0: it preallocates neither query nor reply buffers (`qbuf-free`, `rbs`, `rbp`).
+Owns the line's form and what its figures mean here; must not know who asks.
 
 Of the parts that services keep on a session it reads the queued vectors, the watched keys, the names subscribed to,
 and of `tracking`: `redirect` (a client id or 0), `is_broadcasting`, `is_broken` (the redirection's client is gone).
@@ -22,6 +21,13 @@ if TYPE_CHECKING:
 # Session, connection, socket and parser of an idle client, measured with tracemalloc on CPython 3.11.
 CLIENT_BYTES = 1100
 POINTER_BYTES = 8  # what a queued argument takes besides its bytes
+PREFIX_BYTES = 60
+# This server keeps no buffers for clients that say nothing. Redis's would be this large, for who watches the fields
+# `qbuf-free`, `rbs` and `rbp`; `tot-mem` is what is really held.
+QUERY_BUFFER_BYTES = 20474
+IDLE_MS = 2000
+LARGE_INPUT_MS = 500
+MIN_REPLY_BUFFER_BYTES = 1024
 REPLY_BUFFER_BYTES = 16 * 1024  # Redis shows output up to here as `obl`, what is longer as a list: `oll`, `omem`
 
 
@@ -74,7 +80,10 @@ def request_bytes(argv: Sequence[bytes]) -> int:
 
 def memory_of(session: Session) -> int:
     """About how much memory a client holds: what it sent, what it queued, what it has not read yet."""
-    held = CLIENT_BYTES + sum(map(len, session.out)) + len(session.name)
+    held = CLIENT_BYTES + len(session.name)
+    if session.out:
+        waiting = sum(map(len, session.out))
+        held += waiting if waiting > REPLY_BUFFER_BYTES else 0  # what is less is sent at the end of this turn
     if session.connection is not None:
         held += session.connection.parser.pending_bytes()
     if session.transaction is not None:
@@ -85,7 +94,32 @@ def memory_of(session: Session) -> int:
         held += 100 * len(session.subscriptions)
     if session.watched is not None:
         held += 100 * len(session.watched.existed)
+    if session.tracking is not None:
+        held += PREFIX_BYTES * len(session.tracking.prefixes)
     return held
+
+
+def query_room(session: Session, now_ms: int) -> int:
+    """How large Redis's buffer for this client's input would be: nobody's for the idle, larger for large arguments."""
+    if not session.net_in or now_ms - session.used_ms >= IDLE_MS:
+        return 0
+    room = QUERY_BUFFER_BYTES
+    if now_ms - session.large_input_ms < LARGE_INPUT_MS:
+        room = max(room, session.large_input)
+    if session.connection is not None:
+        room = max(room, session.connection.parser.expected_bytes())
+    return room
+
+
+def reply_room(session: Session, now_ms: int) -> int:
+    """How large Redis's buffer for replies would be: halved ten times a second until it fits what is said."""
+    clients = session.server.clients
+    if not clients.reply_buffers_shrink or (session.large_reply_ms and clients.reply_peak_ms < 0):
+        return REPLY_BUFFER_BYTES
+    since_ms = now_ms - session.created_ms
+    if session.large_reply_ms:
+        since_ms = max(0, now_ms - session.large_reply_ms - clients.reply_peak_ms)
+    return max(MIN_REPLY_BUFFER_BYTES, REPLY_BUFFER_BYTES >> min(10, since_ms // 100))
 
 
 def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
@@ -105,6 +139,7 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
         vectors = [vector for _, vector in session.transaction.vectors]
         queued_bytes = sum([sum(map(len, vector)) + POINTER_BYTES * len(vector) for vector in vectors])
     query_bytes = connection.parser.pending_bytes() if connection is not None else 0
+    room = query_room(session, now_ms)
     argv_bytes = 0
     if argv is not None:
         query_bytes += request_bytes(argv)
@@ -116,14 +151,17 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
         buffered, chunks, listed = waiting, 0, 0
     else:
         buffered, chunks, listed = 0, len(session.out), waiting
-    total = CLIENT_BYTES + query_bytes + argv_bytes + queued_bytes + waiting + len(session.name)
+    total = memory_of(session)
+    if argv is not None:
+        total += request_bytes(argv) + argv_bytes
+    replies = reply_room(session, now_ms)
     if connection is None:
         events = b"r" if session.kind == b"master" else b""  # the link reads for itself
     else:
         events = b"" if connection.closed else b"rw" if connection.armed else b"r"
     return (
         b"id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "
-        b"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=%d rbs=0 rbp=0 obl=%d oll=%d omem=%d tot-mem=%d events=%b "
+        b"qbuf=%d qbuf-free=%d argv-mem=%d multi-mem=%d rbs=%d rbp=%d obl=%d oll=%d omem=%d tot-mem=%d events=%b "
         b"cmd=%b user=%b redir=%d resp=%d lib-name=%b lib-ver=%b"
     ) % (
         session.id,
@@ -141,8 +179,11 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
         queued,
         len(session.watched.existed) if session.watched is not None else 0,
         query_bytes,
+        max(0, room - query_bytes),
         argv_bytes,
         queued_bytes,
+        replies,
+        replies if replies > MIN_REPLY_BUFFER_BYTES else 0,
         buffered,
         chunks,
         listed,

@@ -13,12 +13,14 @@ from server.session import DOOMED, PAUSED, REPLY_ON, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Sequence
+    from typing import Any, Callable, Dict, List, Optional, Sequence
 
     from server.registry import CommandSpec
     from server.services import Services
 
 INFINITE = 1 << 63
+REPLY_PEAK_MS = 5000  # as in Redis
+NOTED_OUTPUT = 16 * 1024  # bytes; from here on `maxmemory-clients` wants to know
 SOFT_CHECK_S = 1.0
 ATTACK_LOG_INTERVAL_MS = 60_000
 
@@ -35,6 +37,9 @@ class Clients:
         self.pause_timer: Any = None
         self.peak = 0
         self.judged_from = INFINITE  # the smallest output that a limit could concern
+        self.grown: Optional[Dict[Session, None]] = None  # who has much to read, while `maxmemory-clients` is set
+        self.reply_peak_ms = REPLY_PEAK_MS  # DEBUG REPLYBUFFER: see client_description
+        self.reply_buffers_shrink = True
         self.over_soft: Dict[Session, None] = {}  # clients past a soft limit, looked at each second
         self.soft_timer: Any = None
         self.attack_logged_ms = 0
@@ -106,9 +111,13 @@ class Clients:
         """Know from how much output on a client has to be judged."""
         classes = config.client_output_buffer_limit.values()
         self.judged_from = min([limit for limits in classes for limit in limits[:2] if limit], default=INFINITE)
+        if self.grown is not None:
+            self.judged_from = min(self.judged_from, NOTED_OUTPUT)
 
     def judge_output(self, session: Session) -> None:
         """Doom a client that lets more output wait than its class allows: at once, or for too long."""
+        if self.grown is not None:
+            self.grown[session] = None
         hard, soft, seconds = self.services.config.client_output_buffer_limit[session.kind]
         waiting = session.out_bytes
         if session.kind == b"replica" and session.extra is not None:

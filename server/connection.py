@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from server.session import Session
 
 RECV_BYTES = 64 * 1024  # sizes between 4 and 64 KiB made no difference in throughput
+LARGE_BYTES = 16 * 1024  # Redis's buffers for input and output begin with about as much
 JOIN_BYTES = 64 * 1024  # output up to this long is joined into one send
 MAX_VECTORS = 512  # chunks in one sendmsg; IOV_MAX is at least 1024 where it exists
 WOULD_BLOCK = (EAGAIN, EWOULDBLOCK)
@@ -108,7 +109,10 @@ class Connection:
 
     def judge_input(self) -> None:
         """Doom a client whose unprocessed input is past `client-query-buffer-limit`."""
-        if self.parser.pending_bytes() > self.services.config.client_query_buffer_limit:
+        waiting = self.parser.pending_bytes()
+        if waiting > LARGE_BYTES:
+            self.session.large_input, self.session.large_input_ms = waiting, self.session.used_ms
+        if waiting > self.services.config.client_query_buffer_limit:
             self.services.stats.query_limit_disconnections += 1
             self.services.log.warning(
                 "Closing client that reached max query buffer length: id=%d addr=%s"
@@ -208,6 +212,8 @@ class Connection:
 
     def send_some(self, out: Any) -> int:
         """One `send` or `sendmsg`; what was sent is removed from `out`."""
+        if self.session.out_bytes > LARGE_BYTES:
+            self.session.large_reply_ms = self.session.used_ms
         if self.session.out_bytes <= JOIN_BYTES:
             data = b"".join(out)
             sent = self.socket.send(data)

@@ -11,6 +11,7 @@ import sys
 from time import sleep
 
 from protocol.reply import OK
+from server.clients import REPLY_PEAK_MS
 from server.lifecycle import NOW
 from server.registry import subcommand_syntax
 from storage.errors import NOT_AN_INTEGER, CommandError
@@ -100,10 +101,16 @@ class DebugSwitches:
 
     def accept_reply_buffer(self, ctx: Session, argv: Argv) -> Any:
         word = argv[2].upper()
+        clients = self.services.clients
         if word == b"PEAK-RESET-TIME":
-            if argv[3].upper() not in (b"NEVER", b"RESET"):
+            known = {b"NEVER": -1, b"RESET": REPLY_PEAK_MS}
+            if argv[3].upper() not in known:
                 self.accept_number(ctx, argv[1:])
-        elif word != b"RESIZING":
+                known[argv[3].upper()] = int(argv[3])
+            clients.reply_peak_ms = known[argv[3].upper()]
+        elif word == b"RESIZING":
+            clients.reply_buffers_shrink = leading_int(argv[3]) != 0
+        else:
             raise CommandError(subcommand_syntax(argv))
         return OK
 

@@ -58,6 +58,7 @@ class Gate:
         self.services = services
         self.check_permission: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
         self.check_memory: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
+        self.evict_clients: Optional[Callable[[Session, Sequence[bytes]], bool]] = None
         self.disk_refusal: Callable[[], bytes] = lambda: b"MISCONF Errors writing to disk."
         self.busy_refusal = BUSY_SCRIPT  # which of its two wordings, while a script runs on
         self.feed_monitors: Optional[Callable[[Session, Sequence[bytes]], None]] = None
@@ -83,6 +84,8 @@ class Gate:
             raise CommandError(NO_AUTH)
         if mode & when.RESTRICTED and self.check_permission is not None:
             self.check_permission(session, spec, argv)
+        if mode & when.CLIENTS_LIMITED and self.evict_clients is not None and self.evict_clients(session, argv):
+            return ASIDE
         if mode & when.MEMORY_LIMITED and self.check_memory is not None:
             self.check_memory(session, spec, argv)
         if mode & when.DISK_FAILED:

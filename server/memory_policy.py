@@ -1,8 +1,8 @@
-"""`maxmemory` and `maxmemory-clients`: what happens when memory is short.
+"""`maxmemory`: what happens when memory is short.
 
-Owns the limit: how much is used, giving up keys until it is kept, refusing commands that would need more, and closing
-the clients that hold most. Which key is given up is `storage.eviction`; how memory is measured is
-`server.memory_meter`. Without a limit nothing here runs: `admission.MEMORY_LIMITED` is not set.
+Owns the limit: how much is used, giving up keys until it is kept, and refusing commands that would need more. Which key
+is given up is `storage.eviction`; how memory is measured is `server.memory_meter`. Without a limit nothing here runs:
+`admission.MEMORY_LIMITED` is not set.
 
 Measuring takes up to 0.5 ms with a million keys, so not every command is preceded by it. Between two
 measurements what the commands bring is added to the last one, generously; when the sum passes the limit, or a tenth of
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import gc
 from itertools import islice
-from time import monotonic, perf_counter_ns
+from time import perf_counter_ns
 
 from server import admission
 from storage.errors import OUT_OF_MEMORY, CommandError
@@ -44,8 +44,6 @@ NEW_SHARE = 0.1  # of the last samples in the mean of all before
 LARGE = 400  # a string of more bytes, or a container of more elements, is not in the interpreter's small blocks
 GROWING_NS = 500_000  # of each turn, for the index of keys that were there before the limit
 MAX_BATCH = 64  # keys given up between two measurements
-LEAST_CLIENTS_LIMIT = 128 * 1024  # as in Redis: with less, whoever asks to have it raised would be evicted
-CLIENTS_EVERY_S = 0.02  # clients are weighed this often while `maxmemory-clients` is set and something is said
 KEPT, UNDER_WAY, EXHAUSTED = 0, 1, 2
 
 
@@ -68,24 +66,18 @@ class MemoryPolicy:
         self.means: dict[int, float] = {}  # by database: a key's bytes of malloc's memory, over the last samples
         self.over_since_ns = 0
         self.exceeded_ns = 0
-        self.evicted_clients = 0
-        self.clients_limit = 0
-        self.weighing: Any = None  # the timer
-        self.weighed_at = -1  # bytes in and out: without traffic no client grows
         config = services.config
         for name in ("maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time"):
             config.on_change(name, self.follow)
-        config.on_change("maxmemory-clients", self.follow)
         about = services.info
         about.memory.estimate = self.formula
-        about.provide("evicted_clients", lambda: self.evicted_clients)
         about.provide("total_eviction_exceeded_time", lambda: (self.exceeded_ns + self.exceeding_ns()) // 1_000_000)
         about.provide("current_eviction_exceeded_time", lambda: self.exceeding_ns() // 1_000_000)
         about.on_reset.append(self.reset)
         self.follow(config)
 
     def reset(self) -> None:
-        self.exceeded_ns = self.evicted_clients = 0
+        self.exceeded_ns = 0
 
     def exceeding_ns(self) -> int:
         return perf_counter_ns() - self.over_since_ns if self.over_since_ns else 0
@@ -102,9 +94,6 @@ class MemoryPolicy:
             use_frequencies(self.keyspace, self.chooser.rng, config.lfu_log_factor, config.lfu_decay_time)
         else:
             use_times(self.keyspace)
-        clients = config.maxmemory_clients
-        clients_limit = clients if clients >= 0 else self.limit * -clients // 100
-        self.clients_limit = max(clients_limit, LEAST_CLIENTS_LIMIT) if clients_limit else 0
         dispatch = self.services.dispatch
         if self.limit:
             dispatch.mode |= admission.MEMORY_LIMITED
@@ -119,7 +108,7 @@ class MemoryPolicy:
             self.end_of_excess()
         self.services.info.memory.go_by_samples(self.sampled if self.limit and self.evicts else None)
         steps = self.reactor.before_sleep
-        if (self.limit or self.clients_limit) and self.before_sleeping not in steps:
+        if self.limit and self.before_sleeping not in steps:
             steps.insert(0, self.before_sleeping)
         return None
 
@@ -265,7 +254,7 @@ class MemoryPolicy:
     # The end of a turn -----------------------------------------------------------------------------------------
 
     def before_sleeping(self) -> None:
-        """Go on giving up keys where a command left off, and with the index of the keys; weigh the clients."""
+        """Go on giving up keys where a command left off, and with the index of the keys."""
         if self.grows_index:
             self.grow_index()
         if self.is_over and self.limit:
@@ -273,11 +262,6 @@ class MemoryPolicy:
                 self.is_over = False
             elif self.make_room() == UNDER_WAY:
                 self.reactor.has_more_to_do = True
-        if self.clients_limit:
-            stats = self.services.stats
-            passed = stats.net_in + stats.net_out
-            if passed != self.weighed_at and self.weighing is None:
-                self.weighing = self.services.timers.at(monotonic() + CLIENTS_EVERY_S, self.weigh_clients)
 
     def grow_index(self) -> None:
         """Go on with what samples are taken from, until it is complete.
@@ -293,31 +277,3 @@ class MemoryPolicy:
             if hasattr(gc, "freeze"):
                 gc.freeze()
             gc.enable()
-
-    def weigh_clients(self) -> None:
-        """Close the clients that hold most, until all together hold less than `maxmemory-clients`."""
-        from server.client_description import memory_of
-
-        services = self.services
-        self.weighing = None
-        if not self.clients_limit:
-            return  # lifted since the timer was set
-        self.weighed_at = services.stats.net_in + services.stats.net_out
-        weights = [(memory_of(session), session) for session in services.clients if session.kind in EVICTABLE]
-        total = sum([weight for weight, _ in weights])
-        if total <= self.clients_limit:
-            return
-        for weight, session in sorted(weights, key=lambda pair: -pair[0]):
-            if session.no_evict:
-                continue
-            services.log.verbose(
-                "Evicting client: id=%d addr=%s tot-mem=%d" % (session.id, session.address.decode("latin-1"), weight)
-            )
-            self.evicted_clients += 1
-            services.clients.kill(session)
-            total -= weight
-            if total <= self.clients_limit:
-                return
-
-
-EVICTABLE = frozenset((b"normal", b"pubsub"))

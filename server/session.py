@@ -63,6 +63,9 @@ class Session:
         "command",
         "commands_run",
         "net_in",
+        "large_input",
+        "large_input_ms",
+        "large_reply_ms",
         "transaction",
         "watched",
         "denies_blocking",
@@ -102,6 +105,9 @@ class Session:
         self.command: Optional[CommandSpec] = None  # the last one
         self.commands_run = 0
         self.net_in = 0
+        self.large_input = 0  # the longest beginning of a vector lately, and when
+        self.large_input_ms = 0
+        self.large_reply_ms = 0  # when much was last sent at once
         self.transaction: Any = None
         self.watched: Any = None
         self.denies_blocking = False

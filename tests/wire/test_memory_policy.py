@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from scripts import bench_memory
@@ -207,8 +209,9 @@ def test_a_limit_set_later_gives_up_old_keys_too_and_a_scan_still_finds_all_that
         if cursor == b"0":
             break
     left = [key for key in found if limited.ask("EXISTS", key)]
+    ends_s = time.monotonic() + 10
     while field(limited, "memory", "used_memory") > int(limited.ask("CONFIG", "GET", "maxmemory")[1]):
-        pass
+        assert time.monotonic() < ends_s
     assert field(limited, "stats", "evicted_keys") > 0
     assert 10_000 < len(left) <= 20_000
     numbers = [int(key[4:]) for key in limited.ask("KEYS", "*")]
@@ -224,3 +227,56 @@ def test_used_memory_grows_by_what_the_process_grows(name, start_server):
     share, make = bench_memory.DATA_SETS[name]
     real, said = bench_memory.growth(own_command(), 30_000 // share, make)
     assert abs(said - real) < bench_memory.TOLERANCE * real + 1_000_000
+
+
+CLIENTS_LIMIT = 3_000_000
+
+
+@pytest.fixture
+def two_clients(start_server):
+    """One that looks on and is never closed, and one that may be."""
+    server = start_server()
+    with server.wire() as wire, server.wire() as other:
+        wire.command("CLIENT", "NO-EVICT", "ON")
+        wire.command("CONFIG", "SET", "maxmemory-clients", str(CLIENTS_LIMIT))
+        other.command("CLIENT", "SETNAME", "other")
+        yield wire, other
+
+
+def test_a_client_that_sends_a_vector_past_the_limit_is_closed_before_it_runs(two_clients):
+    wire, other = two_clients
+    assert other.command("MSET", "k", "v", "k2", "x" * 1_000_000) == (b"+", b"OK")
+    with pytest.raises(ConnectionError):
+        other.command("MSET", "k", "w", "k2", "x" * CLIENTS_LIMIT)
+    assert b"name=other" not in wire.ask("CLIENT", "LIST")
+    assert wire.ask("GET", "k") == b"v"
+    assert field(wire, "stats", "evicted_clients") == 1
+
+
+def test_what_a_transaction_queues_counts_at_once(two_clients):
+    wire, other = two_clients
+    other.command("MULTI")
+    with pytest.raises(ConnectionError):
+        for _ in range(5):
+            other.command("SET", "k", "x" * (CLIENTS_LIMIT // 4))
+    assert b"name=other" not in wire.ask("CLIENT", "LIST")
+
+
+def test_a_lower_limit_closes_the_largest_clients_before_the_next_command(start_server):
+    server = start_server()
+    sizes = (100_000, 200_000, 400_000, 800_000)
+    with server.wire() as wire:
+        wire.command("CLIENT", "NO-EVICT", "ON")
+        others = [server.wire() for _ in sizes]
+        for other, size in zip(others, sizes):
+            other.command("CLIENT", "SETNAME", "c%d" % size)
+            other.socket.sendall(b"*2\r\n$%d\r\n" % size + b"v" * size)
+        ends_s = time.monotonic() + 10
+        while b" qbuf=800000 " not in wire.ask("CLIENT", "LIST"):
+            assert time.monotonic() < ends_s
+        wire.command("CONFIG", "SET", "maxmemory-clients", "800000")
+        left = wire.ask("CLIENT", "LIST")
+        assert b"c800000" not in left and left.count(b"name=c") == 3
+        wire.command("CONFIG", "SET", "maxmemory-clients", "0")
+        for other in others:
+            other.close()
