@@ -31,6 +31,41 @@ def test_answers_are_those_of_a_real_server(group, pair, request):
     assert result.commands, f"neither server knows the commands of {group}"
 
 
+# What a connection may have said before: each sends its commands another way through admission.
+PREPARATIONS = {
+    "no touch": [[b"CLIENT", b"NO-TOUCH", b"ON"]],
+    "restricted": [
+        [b"ACL", b"SETUSER", b"limited", b"on", b"nopass", b"~*", b"&*", b"+@all", b"-lolwut"],
+        [b"AUTH", b"limited", b"x"],
+    ],
+    "watching": [[b"WATCH", b"nothing else"]],
+}
+
+
+class Prepared(Pair):
+    """A pair whose connections begin with some commands."""
+
+    preparation: list[list[bytes]] = []
+
+    def reset(self, protocol: int) -> None:
+        super().reset(protocol)
+        self.send(self.preparation)
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("connection", "introspection")])
+@pytest.mark.parametrize("preparation", PREPARATIONS)
+def test_answers_are_the_same_whatever_the_connection_said_before(preparation, group, pair):
+    prepared = Prepared(pair.real, pair.own)
+    prepared.preparation = PREPARATIONS[preparation]
+    try:
+        result = run_group(prepared, group, 1000, 7)
+    finally:
+        prepared.close()
+        pair.restart_connections(2)
+        pair.send([[b"ACL", b"DELUSER", b"limited"]])
+    assert not result.failures, f"\n{result}"
+
+
 def test_a_seed_is_a_sequence():
     first, again, other = (Generator("strings", seed).take(500) for seed in ("1", "1", "2"))
     assert first == again != other
