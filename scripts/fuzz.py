@@ -61,6 +61,7 @@ SETTINGS = {
     "latency-monitor-threshold": "0 1", "lazyfree-lazy-user-del": "yes no maybe", "proto-max-bulk-len": "1mb 512mb",
     "client-query-buffer-limit": "1mb 1gb", "tracking-table-max-keys": "1 1000000", "lua-time-limit": "100 5000",
     "client-output-buffer-limit": "normal pubsub 32mb", "acllog-max-len": "0 128", "save": "x 900",
+    "maxmemory-clients": "0 64mb 7%",
 }  # fmt: skip
 SCRIPTS = [
     b"return redis.call('GET',KEYS[1])", b"return {KEYS,ARGV}", b"return redis.pcall(unpack(ARGV))", b"return 1.5",
