@@ -108,7 +108,9 @@ class MemoryMeter:
         return self._heap
 
     def go_by_samples(self, sampled: Optional[Callable[[], int]]) -> None:
-        """Know, or do not know any more, who can guess what the keys take."""
+        """Know, or do not know any more, who can guess what the keys take; unused where they are estimated anyway."""
+        if not hasattr(sys, "getallocatedblocks"):
+            return
         if self.sampled is None and sampled is not None:
             self._sampled_then = sampled()
         self.sampled = sampled

@@ -284,8 +284,9 @@ def test_a_restart_by_debug_keeps_the_process_and_its_arguments(start_server):
 
 
 def test_scripts_call_what_they_may_not_where_debug_says_so(wire):
-    pytest.importorskip("lupa")
     refused = ask(wire, "EVAL", "return redis.call('time') and redis.pcall('multi')", "0")
+    if b"pip install lupa" in refused:
+        pytest.skip("the interpreter that runs the server has no lupa")
     assert refused.startswith(b"-ERR This Redis command is not allowed from script")
     wire.command("DEBUG", "SET-DISABLE-DENY-SCRIPTS", "1")
     try:

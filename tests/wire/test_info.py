@@ -270,7 +270,8 @@ def test_tracked_keys_are_counted(wire3):
 def test_too_many_error_codes_turn_their_counting_off_until_it_is_reset(start_server):
     server = start_server("--save", "")
     with server.wire() as wire:
-        pytest.importorskip("lupa")
+        if b"pip install lupa" in plain(wire.command("EVAL", "return 'ready'", "0")):
+            pytest.skip("the interpreter that runs the server has no lupa")
         for number in range(130):
             wire.command("EVAL", "return redis.error_reply('CODE%d at fault')" % number, "0")
         assert plain(wire.command("INFO", "errorstats")) == b"# Errorstats\r\nerrorstat_ERRORSTATS_DISABLED:count=1\r\n"
