@@ -318,6 +318,7 @@ class Dispatcher:
         if (
             spec is None
             or spec.together is None
+            or len(columns) != abs(spec.arity)
             or spec.trips & (self.mode | session.mode)
             or session.reply_mode != REPLY_ON
             or self.slow_floor_ns < LONG_NS

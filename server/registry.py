@@ -348,11 +348,11 @@ class Group:
         the first line of the handler's docstring unless given. The handler itself is returned unchanged, so
         one handler may carry several declarations.
 
-        `together` runs a whole pipeline of this one command in one call: it gets the vectors' columns, and returns
-        their replies, or None where they have to run one by one (another width, something to refuse, a key that
-        lapses). A write is called so only while nobody but the log listens; it raises nothing, and reports one change
-        of its database for all, or none: then no vector, or each one, goes to the log as it is. Worth its second
-        grammar for the very commonest commands.
+        `together` runs a whole pipeline of this one command, with no more arguments than it needs, in one call: it
+        gets the vectors' columns, and returns their replies, or None where they have to run one by one (something to
+        refuse, a key that lapses). A write is called so only while nobody but the log listens; it raises nothing, and
+        reports one change of its database for all, or none: then each vector, or no vector, goes to the log as it is.
+        Worth its second grammar for the very commonest commands.
         """
 
         def declare(handler: AnyHandler) -> AnyHandler:

@@ -39,8 +39,6 @@ NOT_STRINGS = b"ERR The specified keys must contain string values"
 
 def get_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
     """`get` for a run of them: the strings at all keys, null where there is none."""
-    if len(columns) != 2:
-        return None
     db, keys = ctx.db, columns[1]
     if db.lapses and not db.lapses.keys().isdisjoint(keys):
         return None
@@ -224,7 +222,7 @@ def longest_common_subsequence(ctx: Session, argv: Argv) -> Any:
 def set_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
     """`set_` for a run of them without options."""
     db = ctx.db
-    if len(columns) != 3 or not db.put_at_once(columns[1], columns[2]):
+    if not db.put_at_once(columns[1], columns[2]):
         return None
     keys = columns[1]
     db.changed(keys[-1], SET_DONE, len(keys))  # the log takes the run as it is, nobody else listens

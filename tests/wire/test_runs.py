@@ -258,3 +258,16 @@ def test_a_watch_and_a_waiter_see_a_flush_of_everything(run, server, wire):
         assert watcher.ask("EXEC") is None
         wire.ask("LPUSH", "queue", "x")
         assert waiter.read_raw() == b"*2\r\n$5\r\nqueue\r\n$1\r\nx\r\n"
+
+
+def test_a_run_with_an_argument_too_few_or_too_many_is_refused_and_changes_nothing(wire):
+    lines = "GET k,SET k 1,INCR k,LPUSH l a,LPOP l,RPOP no,SADD s a,SPOP s,HSET h f v,ZADD z 1 a,ZPOPMIN z,ZPOPMAX z"
+    for line in lines.split(","):
+        name = line.split()[0]
+        refusal = b"-ERR wrong number of arguments for '%b' command\r\n" % name.lower().encode()
+        wire.ask(*line.split())
+        assert in_one_packet(wire, *[(name,)] * 4) == [refusal] * 4
+    before = wire.ask("GET", "k")
+    replies = in_one_packet(wire, *[("INCR", "k", "1")] * 4)
+    assert [reply[:26] for reply in replies] == [b"-ERR wrong number of argum"] * 4
+    assert wire.ask("GET", "k") == before
