@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from protocol.reply import Constant, ErrorReply
+from protocol.reply import OK, Constant, ErrorReply, Status
 from server import admission as when
 from server import registry as declared
 from server.propagation import EVERYWHERE
@@ -46,7 +46,7 @@ FLAG_NAMES = {
     b"no-cluster": NO_CLUSTER,
     b"allow-cross-slot-keys": CROSS_SLOT,
 }
-OFTEN_REFUSED = declared.NOSCRIPT | declared.WRITE | declared.MAY_REPLICATE
+REFUSED_IF_READ_ONLY = declared.WRITE | declared.MAY_REPLICATE
 MAX_STACKED = 200  # more arguments travel in a table
 BUSY_FUNCTION = b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
 KILLED_SCRIPT = b"ERR Script killed by user with SCRIPT KILL..."
@@ -62,6 +62,7 @@ NO_WRITES_HERE = b"ERR Write commands are not allowed from read-only scripts."
 INTERNAL = b"ERR internal error"
 NO_MEMORY = b"ERR not enough memory"
 MAX_EXACT = 2.0**63
+OK_STATUS = (b"OK", True)
 LOG_LEVELS = ("debug", "verbose", "notice", "warning")
 
 
@@ -72,13 +73,27 @@ class ScriptError(Exception):
 class Run:
     """One script or function under way."""
 
-    __slots__ = ("name", "argv", "flags", "read_only", "is_function", "began_s", "wrote", "kill", "client", "is_load")
+    __slots__ = (
+        "name",
+        "argv",
+        "flags",
+        "read_only",
+        "refused",
+        "is_function",
+        "began_s",
+        "wrote",
+        "kill",
+        "client",
+        "is_load",
+    )
 
     def __init__(self, name: bytes, argv: Sequence[bytes], flags: int, read_only: bool, client: Session) -> None:
         self.name = name
         self.argv = argv
         self.flags = flags
         self.read_only = read_only or bool(flags & NO_WRITES)
+        # Flags of commands for which there is something to ask; other conditions are in the command's `trips`.
+        self.refused = declared.NOSCRIPT | REFUSED_IF_READ_ONLY if self.read_only else declared.NOSCRIPT
         self.is_function = False
         self.began_s = monotonic()
         self.wrote = False
@@ -158,7 +173,8 @@ class Engine:
         session.user = ctx.user
         session.mode = ctx.mode & (when.RESTRICTED | when.IS_MASTER)
         session.name = ctx.name
-        session.speak(2)
+        if session.resp != 2:
+            session.speak(2)
         self.replicates = EVERYWHERE
         run.is_function = not is_eval
         self.current = run
@@ -179,11 +195,16 @@ class Engine:
             self.current = None
             if dispatch.mode & when.BUSY:
                 dispatch.mode &= ~when.BUSY
-        kind = result[0]
-        if kind is True:
-            value = result[1]
-            return value if value.__class__ is bytes else truncated(value)
-        if kind is False:
+        kind = result.__class__
+        if kind is bytes:
+            return result
+        if result is None:
+            return None
+        if kind is bool:
+            return result if session.resp == 3 else 1 if result else None
+        if kind is not tuple:
+            return truncated(result)
+        if result[0] is False:
             return self.failure(run, *result[1:])
         encoded = result[1]
         if encoded[:1] == b"-":
@@ -210,10 +231,10 @@ class Engine:
 
         major, minor, patch = map(int, REDIS_VERSION.split("."))
         return {
-            b"call": self.guarded(lambda *arguments: self.call(arguments, True)),
-            b"pcall": self.guarded(lambda *arguments: self.call(arguments, False)),
-            b"call_many": self.guarded(lambda table, count: self.call(items_of(table, count), True)),
-            b"pcall_many": self.guarded(lambda table, count: self.call(items_of(table, count), False)),
+            b"call": self.call,
+            b"pcall": self.guarded(lambda *arguments: self.value_of(self.reply_of(arguments))),
+            b"call_many": self.guarded(lambda table, count: self.value_or_error(self.reply_of(items_of(table, count)))),
+            b"pcall_many": self.guarded(lambda table, count: self.value_of(self.reply_of(items_of(table, count)))),
             b"sha1hex": self.guarded(self.sha1hex),
             b"log": self.guarded(self.log),
             b"setresp": self.guarded(self.setresp),
@@ -239,36 +260,56 @@ class Engine:
         def guard(*arguments: Any) -> Any:
             try:
                 return call(*arguments)
-            except ScriptError as error:
-                self.pending = error.args[0]
-            except CommandError as error:
-                self.pending = error.text
-            except MemoryError:
-                self.pending = NO_MEMORY
-            except BaseException:
-                import traceback
-
-                self.services.stats.unexpected_errors += 1
-                self.services.log.warning("Fault in a script's call:\n%s" % traceback.format_exc())
-                self.pending = INTERNAL
+            except BaseException as error:
+                self.keep(error)
             raise ScriptError()
 
         return guard
+
+    def keep(self, error: BaseException) -> None:
+        """Leave the text of an exception that is being handled for the world to take."""
+        if isinstance(error, ScriptError):
+            self.pending = error.args[0]
+        elif isinstance(error, CommandError):
+            self.pending = error.text
+        elif isinstance(error, MemoryError):
+            self.pending = NO_MEMORY
+        else:
+            import traceback
+
+            self.services.stats.unexpected_errors += 1
+            self.services.log.warning("Fault in a script's call:\n%s" % traceback.format_exc())
+            self.pending = INTERNAL
 
     def take_error(self) -> Optional[bytes]:
         text, self.pending = self.pending, None
         return text
 
-    def call(self, arguments: Any, raises: bool) -> Any:
-        """redis.call and redis.pcall."""
-        reply = self.reply_of(arguments)
-        session = self.session
-        kind = reply.__class__
-        if kind is bytes or kind is int:
-            return reply
-        if kind is ErrorReply and raises:
+    def call(self, *arguments: Any) -> Any:
+        """redis.call: guarded by itself, since each frame on the way costs a script's command 5 %."""
+        try:
+            reply = self.reply_of(arguments)
+            kind = reply.__class__
+            if kind is bytes or kind is int:
+                return reply
+            return self.value_or_error(reply)
+        except BaseException as error:
+            self.keep(error)
+        raise ScriptError()
+
+    def value_or_error(self, reply: Any) -> Any:
+        if reply.__class__ is ErrorReply:
             raise ScriptError(reply.text)
-        value = (IN_RESP2 if session.resp == 2 else IN_RESP3)[kind](reply)
+        return self.value_of(reply)
+
+    def value_of(self, reply: Any) -> Any:
+        """A reply for Lua: a plain value, a table, or a status as its text and True, which is made a table there."""
+        if reply is OK:
+            return OK_STATUS
+        kind = reply.__class__
+        if kind is Status:
+            return reply.text, True
+        value = (IN_RESP2 if self.session.resp == 2 else IN_RESP3)[kind](reply)
         kind = value.__class__
         if kind is list or kind is dict:
             run = self.current
@@ -302,7 +343,7 @@ class Engine:
         assert run is not None
         flags = spec.flags
         session = self.session
-        if flags & OFTEN_REFUSED or spec.trips & (dispatch.mode | session.mode):
+        if flags & run.refused or spec.trips & (dispatch.mode | session.mode):
             refusal = self.refusal(run, spec, argv)
             if refusal is not None:
                 return self.refused(refusal, spec)
@@ -340,7 +381,7 @@ class Engine:
             if refusal is not None:
                 return refusal
         is_master = session.mode & when.IS_MASTER
-        if run.read_only and flags & (declared.WRITE | declared.MAY_REPLICATE):
+        if run.read_only and flags & REFUSED_IF_READ_ONLY:
             return NO_WRITES_HERE
         if flags & declared.WRITE:
             if not run.wrote and not is_master:

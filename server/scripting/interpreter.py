@@ -90,6 +90,7 @@ class Interpreter:
             source_encoding="latin-1",
             register_eval=False,
             register_builtins=False,
+            unpack_returned_tuples=True,
             attribute_filter=deny,
             max_memory=most_bytes(),
         )

@@ -36,9 +36,12 @@ local function protect(real)
   return setmetatable(proxy, meta), meta
 end
 
+local is_idle = true  -- no script runs
+
 local nothing_else = {__index = function(_, name)
   if name == 'debug' then
     -- The host looks for a traceback function with every call; only a script is told off.
+    if is_idle then return nil end
     local caller = getinfo(2, 'S')
     if not caller or caller.what == 'C' then return nil end
   end
@@ -411,8 +414,10 @@ local MANY = 1000
 local function spread(call, call_many)
   return function(...)
     local count = select('#', ...)
-    if count > MANY then return call_many({...}, count) end
-    return call(...)
+    local value, is_status
+    if count > MANY then value, is_status = call_many({...}, count) else value, is_status = call(...) end
+    if is_status then return {ok = value} end
+    return value
   end
 end
 
@@ -461,7 +466,7 @@ end
 
 -- Replies ---------------------------------------------------------------------------------------------------------
 
-local in_resp3, script_resp3  -- of the client, of the script
+local in_resp3, script_resp3  -- of the client, of the script (not known before it is asked for)
 local put
 
 local function put_null(out)
@@ -554,6 +559,7 @@ function put(out, value, depth)
   elseif kind == 'table' then
     put_table(out, value, depth)
   elseif kind == 'boolean' then
+    if script_resp3 == nil then script_resp3 = host.script_resp() == 3 end
     if script_resp3 then
       out[#out + 1] = in_resp3 and (value and '#t\r\n' or '#f\r\n') or (value and ':1\r\n' or ':0\r\n')
     elseif value then
@@ -566,8 +572,10 @@ function put(out, value, depth)
   end
 end
 
--- What the host gets: true and a plain value; 0, an encoded reply and whether an error was counted; or false, text, source, line, counted.
+-- What the host gets: a plain value; 0, an encoded reply and whether an error was counted; or false, text, source, line,
+-- counted.
 local function finish(ok, value)
+  is_idle = true
   if not ok then
     -- Out of memory, or a fault in the handler itself: Lua says so with a string.
     if value == 'not enough memory' then collectgarbage() end  -- the next one starts with all that there is
@@ -578,17 +586,20 @@ local function finish(ok, value)
     return false, text, source, line, rawget(value, 'ignore_error_stats_update') == true
   end
   local kind = type(value)
-  if kind == 'string' or kind == 'number' then return true, value end
-  script_resp3 = host.script_resp() == 3
+  if kind == 'string' or kind == 'number' or kind == 'boolean' or value == nil then return value end
+  script_resp3 = nil
   local out = {}
   put(out, value, 0)
   return 0, concat(out), kind == 'table' and rawget(value, 'ignore_error_stats_update') == true
 end
 
+local function split_one(key, ...) return {key}, {...} end
+
 local function split(count, ...)
+  if count == 1 then return split_one(...) end
   local all = {...}
-  local total = select('#', ...)
   if count == 0 then return {}, all end
+  local total = #all
   local keys, rest = {}, {}
   for place = 1, count do keys[place] = all[place] end
   for place = count + 1, total do rest[place - count] = all[place] end
@@ -597,7 +608,7 @@ end
 
 local function run(resp, script, count, ...)
   in_resp3 = resp == 3
-  killed, running = nil, script
+  killed, running, is_idle = nil, script, false
   globals.KEYS, globals.ARGV = split(count, ...)
   return finish(xpcall(script, handler))
 end
@@ -612,23 +623,25 @@ end
 -- As `run`, for more arguments than fit on the stack.
 local function run_many(resp, script, count, all)
   in_resp3 = resp == 3
-  killed, running = nil, script
+  killed, running, is_idle = nil, script, false
   globals.KEYS, globals.ARGV = split_table(count, all)
   return finish(xpcall(script, handler))
 end
 
 local function run_function(resp, callback, count, all)
   in_resp3 = resp == 3
-  killed, running = nil, callback
+  killed, running, is_idle = nil, callback, false
   local keys, rest = split_table(count, all)
   return finish(xpcall(function() return callback(keys, rest) end, handler))
 end
 
 local function load_library(chunk)
   killed, running = nil, chunk
+  is_idle = false
   visible.__index = loading
   local ok, e = xpcall(chunk, handler)
   visible.__index = globals
+  is_idle = true
   if ok then return true end
   local text = type(e) == 'table' and rawget(e, 'err') or e
   return false, type(text) == 'string' and text or 'ERR unknown error'

@@ -10,8 +10,10 @@ from __future__ import annotations
 from hashlib import sha1
 
 from protocol.inline import UnbalancedQuotes, split_arguments
+from server.admission import STALE_DATA
 from server.scripting.engine import COMPATIBLE, FLAG_NAMES, Run
-from storage.errors import NO_SUCH_SCRIPT, CommandError
+from storage.errors import NO_SUCH_SCRIPT, NOT_AN_INTEGER, CommandError
+from storage.numeric import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 MAX_EVALUATED = 500
 DIGEST_LENGTH = 40
 CHUNK_NAME = b"@user_script"
+COUNTS = {b"%d" % count: count for count in range(10)}  # of keys, as most scripts have: read without parsing
 
 
 class Script:
@@ -109,19 +112,19 @@ class Scripts:
             # To the end of the line of those that will be forgotten.
             self.evaluated.pop(script.digest, None)
             self.evaluated[script.digest] = None
-        engine.judge(ctx, script.flags, read_only)
+        if script.flags != COMPATIBLE or engine.dispatch.mode & STALE_DATA:
+            engine.judge(ctx, script.flags, read_only)
         run = Run(script.digest, argv, script.flags, read_only, ctx)
         return engine.run(ctx, run, True, script.code, count, argv[3:])
 
 
 def count_keys(argv: Sequence[bytes]) -> int:
-    from storage.errors import NOT_AN_INTEGER
-    from storage.numeric import parse_int
-
-    try:
-        count = parse_int(argv[2])
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
+    count = COUNTS.get(argv[2])
+    if count is None:
+        try:
+            count = parse_int(argv[2])
+        except ValueError:
+            raise CommandError(NOT_AN_INTEGER) from None
     if count > len(argv) - 3:
         raise CommandError(b"ERR Number of keys can't be greater than number of args")
     if count < 0:

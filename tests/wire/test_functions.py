@@ -71,6 +71,9 @@ def test_a_call_that_may_not_be_is_refused(ask):
         (library("local x = math.pi"),
          "Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable "
          "'math'"),
+        (library("local x = debug"),
+         "Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable "
+         "'debug'"),
         (library("redis.register_function('a-b', function() end)"),
          "Error registering functions: ERR Library names can only contain letters, numbers, or underscores(_) and "
          "must be at least one character long"),

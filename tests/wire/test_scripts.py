@@ -429,6 +429,7 @@ def test_a_script_that_fills_memory_fails_and_the_next_one_runs(tmp_path):
 def test_a_command_may_have_as_many_arguments_as_the_stack_of_lua_takes(lua):
     fill = "local x = {} for i = 1, 7999 do x[i] = 1 end "
     assert lua(fill + "return redis.call('lpush', KEYS[1], unpack(x))", "many", keys=1) == 7999
+    assert lua(fill + "return redis.call('set', KEYS[1], 1, unpack(x))", "many", keys=1).startswith(b"-ERR syntax")
     assert lua(fill + "x[7] = {} return redis.pcall('lpush', KEYS[1], unpack(x))", "many", keys=1) == (
         b"-ERR Lua redis lib command arguments must be strings or integers"
     )
