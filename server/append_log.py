@@ -105,6 +105,14 @@ class AppendLog:
             runs.append((number, []))
         return runs[-1][1]
 
+    @property
+    def database(self) -> int:
+        """The one that the log is in, or NO_DATABASE."""
+        for number, operations in reversed(self.runs):
+            if operations:
+                return number
+        return self.encoder.database
+
     def step(self) -> None:
         """Before the replies of a turn are written."""
         if self.runs or self.buffer:

@@ -592,8 +592,8 @@ class Dispatcher:
     def settle_alone(self) -> None:
         """Settle and end a unit that belongs to no command: expiry, eviction."""
         if self.changes:
-            self.propagation.lone_deletions = True
             self.settle(None, None, None)
+            self.propagation.flush(are_related=False)
         self.after_unit()
 
     def after_unit(self) -> None:

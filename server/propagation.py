@@ -2,13 +2,14 @@
 
 Collects operations while a unit runs and hands them to the sinks when it ends: `(database number, vector)` pairs,
 wrapped in MULTI and EXEC when there is more than one. Nothing random or relative to now may pass: a handler that needs
-another form than its own vector has said so with `ctx.propagate_as`. A sink is an object with
-`feed(number, argv)`, which adds SELECT itself, and a
-`scope`, which says what it is to `redis.set_repl`. Must not know files or links.
+another form than its own vector has said so with `ctx.propagate_as`. A sink is an object with `feed(number, argv)`,
+which adds SELECT itself, the `database` that its stream is in, and a `scope`, which says what it is to
+`redis.set_repl`. Must not know files or links.
 """
 
 from __future__ import annotations
 
+from server.registry import TOUCHES_ARBITRARY_KEYS
 from storage.events import EVICTED, EXPIRED
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ TO_LOG, TO_REPLICAS, EVERYWHERE = 1, 2, 3  # the numbers that scripts know
 class Propagation:
     """The operations of the unit under way, and who receives them."""
 
-    __slots__ = ("dispatch", "sinks", "operations", "scope", "narrowed", "lone_deletions", "moment", "is_moment_used")
+    __slots__ = ("dispatch", "sinks", "operations", "scope", "narrowed", "moment", "is_moment_used")
 
     def __init__(self, dispatch: Dispatcher) -> None:
         self.dispatch = dispatch
@@ -51,7 +52,6 @@ class Propagation:
         self.narrowed: Dict[int, int] = {}  # place in `operations` to scope, where that is not everywhere
         self.moment = Moment()
         self.is_moment_used = False
-        self.lone_deletions = False  # of keys or fields that have nothing to do with one another: their time came
 
     def own_deletion(self, db: Database, key: bytes | None, event: Event) -> None:
         """A key that expired or was evicted is deleted downstream by an operation of its own."""
@@ -133,20 +133,24 @@ class Propagation:
         if run is not None and run[-count:] == vectors:
             run[-count:] = (source,)
 
-    def flush(self) -> None:
-        """Hand the unit's operations to every sink."""
+    def flush(self, are_related: bool = True) -> None:
+        """Hand the unit's operations to every sink, as one transaction unless they have nothing to do with one another:
+        deletions of keys and fields whose time came, or that SCAN and its like happened to meet.
+        """
         operations = self.operations
         if not operations or self.dispatch.depth:
             return
         self.operations = []
-        if self.dispatch.current is not None:
-            self.note_writer(self.dispatch.current)
-        wrapped = len(operations) > 1 and not self.lone_deletions
-        self.lone_deletions = False
+        current = self.dispatch.current
+        if current is not None:
+            self.note_writer(current)
+            if current.command is not None and current.command.flags & TOUCHES_ARBITRARY_KEYS:
+                are_related = False
+        wrapped = len(operations) > 1 and are_related
         narrowed, self.narrowed = self.narrowed, {}
         for sink in self.sinks:
             if wrapped:
-                sink.feed(operations[0][0], (b"MULTI",))
+                sink.feed(sink.database, (b"MULTI",))  # SELECT stands within, as in Redis
             if narrowed:
                 kept = [pair for at, pair in enumerate(operations) if narrowed.get(at, EVERYWHERE) & sink.scope]
             else:
@@ -154,4 +158,4 @@ class Propagation:
             for number, vector in kept:
                 sink.feed(number, vector)
             if wrapped:
-                sink.feed(operations[-1][0], (b"EXEC",))
+                sink.feed(sink.database, (b"EXEC",))

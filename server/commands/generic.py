@@ -321,7 +321,6 @@ def keys(ctx: Session, argv: Argv) -> list[bytes]:
 )
 def randomkey(ctx: Session, argv: Argv) -> bytes | None:
     """Return a random key."""
-    ctx.server.dispatch.propagation.lone_deletions = True
     key: bytes | None = ctx.db.random_key(random)
     return key
 
@@ -340,7 +339,6 @@ def scan(ctx: Session, argv: Argv) -> list[Any]:
     """Walk over the keys, a few at a time."""
     cursor = parse_cursor(argv[1])
     options = ScanOptions(argv[2:], of_keys=True)
-    ctx.server.dispatch.propagation.lone_deletions = True
     db = ctx.db
     following, found = db.key_index().scan(cursor, options.count)
     if options.match is not None:

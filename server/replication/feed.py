@@ -71,8 +71,8 @@ class Feed:
 
     @property
     def database(self) -> int:
-        """The one that the stream is in."""
-        return max(0, self._selected)
+        """The one that the stream is in, or NO_DATABASE."""
+        return self._selected if self._run else self._encoder.database
 
     def say(self, *argv: bytes) -> None:
         """Append what concerns no database: PING, REPLCONF GETACK."""

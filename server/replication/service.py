@@ -303,7 +303,7 @@ class Replication:
             session = self.link.session
             number = session.db.number if session is not None else self.link.db_number
         else:
-            number = self.feed.database
+            number = max(0, self.feed.database)
         self.feed.encode()
         return number, self.history.id, self.history.offset
 

@@ -86,7 +86,7 @@ def encode_records(vectors: Sequence[Sequence[bytes]]) -> bytes:
 class LogEncoder:
     """Remembers the database and the second last written, so that every file stands alone."""
 
-    __slots__ = ("timestamps", "_db", "_second")
+    __slots__ = ("timestamps", "database", "_second")
 
     def __init__(self, timestamps: bool = False) -> None:
         self.timestamps = timestamps
@@ -94,7 +94,7 @@ class LogEncoder:
 
     def restart(self) -> None:
         """State that a new file begins, or that it is unknown what the last one says."""
-        self._db = NO_DATABASE
+        self.database = NO_DATABASE
         self._second = 0
 
     def encode(self, db: int, argv: Sequence[bytes], now_ms: int) -> bytes:
@@ -120,8 +120,8 @@ class LogEncoder:
         if self.timestamps and now_ms // 1000 > self._second:
             self._second = now_ms // 1000
             context = timestamp_line(self._second)
-        if db != self._db:
-            self._db = db
+        if db != self.database:
+            self.database = db
             context += encode_record((b"SELECT", b"%d" % db))
         return context
 
