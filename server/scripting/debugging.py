@@ -225,7 +225,7 @@ def listen_in(conversation: Conversation, engine: Any, arguments: Any) -> Any:
     """The reply to a command of the script; while stepping, command and reply are shown."""
     if not conversation.is_stepping:
         return engine.reply_to(arguments)
-    from server.scripting.engine import words_of
+    from server.scripting.words import words_of
 
     argv = words_of(arguments)
     if argv:

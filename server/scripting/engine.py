@@ -19,6 +19,17 @@ from server.propagation import EVERYWHERE
 from server.scripting.drawing import Drawing
 from server.scripting.interpreter import Interpreter
 from server.scripting.values import IN_RESP2, IN_RESP3
+from server.scripting.words import (
+    bytes_float,
+    float_bytes,
+    is_number,
+    items_of,
+    number_of,
+    parse_number,
+    truncated,
+    word_of,
+    words_of,
+)
 from server.session import BLOCKED, Session
 from storage.errors import (
     BUSY_SCRIPT,
@@ -32,7 +43,7 @@ from storage.numeric import format_float
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Optional, Sequence
+    from typing import Any, Callable, Dict, Optional, Sequence
 
     from server.registry import CommandSpec
     from server.services import Services
@@ -61,7 +72,6 @@ NOT_STALE = b"ERR Can not execute the command on a stale replica"
 NO_WRITES_HERE = b"ERR Write commands are not allowed from read-only scripts."
 INTERNAL = b"ERR internal error"
 NO_MEMORY = b"ERR not enough memory"
-MAX_EXACT = 2.0**63
 OK_STATUS = (b"OK", True)
 LOG_LEVELS = ("debug", "verbose", "notice", "warning")
 
@@ -517,95 +527,3 @@ class Engine:
                 b"wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
             )
         run.kill = KILLED_SCRIPT
-
-
-# Values of Lua as words of a command ----------------------------------------------------------------------------
-
-
-def word_of(value: Any) -> Optional[bytes]:
-    """A string, or a number as Redis writes it; None for anything else."""
-    kind = value.__class__
-    if kind is bytes:
-        word: bytes = value
-        return word
-    if kind is int:
-        return b"%d" % value if -(2**53) <= value <= 2**53 else number_text(float(value))
-    if kind is float:
-        return number_text(value)
-    return None
-
-
-def number_text(value: float) -> bytes:
-    if value != value:
-        return b"-nan"
-    return format_float(value)
-
-
-def items_of(table: Any, count: int) -> List[Any]:
-    """The items of a table that is a list, holes included."""
-    return [table[place] for place in range(1, count + 1)]
-
-
-def is_number(value: Any) -> bool:
-    """Whether Lua takes a value for a number: text may be one too."""
-    if value.__class__ is bytes:
-        try:
-            parse_number(value)
-        except ValueError:
-            return False
-        return True
-    return value.__class__ in (int, float)
-
-
-def number_of(value: Any) -> int:
-    """A Lua value as C takes one for an integer: text may be a number too, and what is none is 0."""
-    if value.__class__ is bytes:
-        try:
-            value = parse_number(value)
-        except ValueError:
-            return 0
-    if value.__class__ is float:
-        return truncated(value)
-    return value if value.__class__ is int else 0
-
-
-def words_of(values: Sequence[Any]) -> Any:
-    words = []
-    for value in values:
-        word = word_of(value)
-        if word is None:
-            return None
-        words.append(word)
-    return words
-
-
-def truncated(value: float) -> int:
-    """A Lua number as an integer reply: what a conversion in C gives on this kind of machine."""
-    if value != value or not -MAX_EXACT <= value < MAX_EXACT:
-        return -(1 << 63)
-    return int(value)
-
-
-def float_bytes(value: float, letter: bytes) -> bytes:
-    from struct import pack
-
-    try:
-        return pack(letter.decode("ascii"), value)
-    except OverflowError:
-        return pack(letter.decode("ascii"), float("-inf") if value < 0 else float("inf"))
-
-
-def bytes_float(data: bytes, letter: bytes) -> float:
-    from struct import unpack
-
-    return float(unpack(letter.decode("ascii"), data)[0])
-
-
-def parse_number(text: bytes) -> float:
-    """strtod: what JSON's reader takes for a number, hexadecimal, infinities and NaN included."""
-    try:
-        return float(text)
-    except ValueError:
-        return float.fromhex(text.decode("latin-1"))
-
-

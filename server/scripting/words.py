@@ -1,0 +1,101 @@
+"""Lua values as words of a command and as numbers, as C takes them in Redis.
+
+Strings arrive as bytes, numbers as int where they are whole and as float otherwise. Must not know scripts or sessions.
+"""
+
+from __future__ import annotations
+
+from storage.numeric import format_float
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional, Sequence
+
+MAX_EXACT = 2.0**63
+
+
+def word_of(value: Any) -> Optional[bytes]:
+    """A string, or a number as Redis writes it; None for anything else."""
+    kind = value.__class__
+    if kind is bytes:
+        word: bytes = value
+        return word
+    if kind is int:
+        return b"%d" % value if -(2**53) <= value <= 2**53 else number_text(float(value))
+    if kind is float:
+        return number_text(value)
+    return None
+
+
+def number_text(value: float) -> bytes:
+    if value != value:
+        return b"-nan"
+    return format_float(value)
+
+
+def items_of(table: Any, count: int) -> List[Any]:
+    """The items of a table that is a list, holes included."""
+    return [table[place] for place in range(1, count + 1)]
+
+
+def is_number(value: Any) -> bool:
+    """Whether Lua takes a value for a number: text may be one too."""
+    if value.__class__ is bytes:
+        try:
+            parse_number(value)
+        except ValueError:
+            return False
+        return True
+    return value.__class__ in (int, float)
+
+
+def number_of(value: Any) -> int:
+    """A Lua value as C takes one for an integer: text may be a number too, and what is none is 0."""
+    if value.__class__ is bytes:
+        try:
+            value = parse_number(value)
+        except ValueError:
+            return 0
+    if value.__class__ is float:
+        return truncated(value)
+    return value if value.__class__ is int else 0
+
+
+def words_of(values: Sequence[Any]) -> Any:
+    words = []
+    for value in values:
+        word = word_of(value)
+        if word is None:
+            return None
+        words.append(word)
+    return words
+
+
+def truncated(value: float) -> int:
+    """A Lua number as an integer reply: what a conversion in C gives on this kind of machine."""
+    if value != value or not -MAX_EXACT <= value < MAX_EXACT:
+        return -(1 << 63)
+    return int(value)
+
+
+def float_bytes(value: float, letter: bytes) -> bytes:
+    from struct import pack
+
+    try:
+        return pack(letter.decode("ascii"), value)
+    except OverflowError:
+        return pack(letter.decode("ascii"), float("-inf") if value < 0 else float("inf"))
+
+
+def bytes_float(data: bytes, letter: bytes) -> float:
+    from struct import unpack
+
+    return float(unpack(letter.decode("ascii"), data)[0])
+
+
+def parse_number(text: bytes) -> float:
+    """strtod: what JSON's reader takes for a number, hexadecimal, infinities and NaN included."""
+    try:
+        return float(text)
+    except ValueError:
+        return float.fromhex(text.decode("latin-1"))
