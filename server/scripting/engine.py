@@ -173,8 +173,14 @@ class Engine:
             return error.text.startswith(b"OOM")
         return False
 
-    def run(self, ctx: Session, run: Run, is_eval: bool, script: Any, count: int, arguments: Sequence[bytes]) -> Any:
-        """Run compiled code for a client and return its reply; raises CommandError for an error of its own."""
+    def run(
+        self, ctx: Session, program: Any, argv: Sequence[bytes], count: int, is_eval: bool, read_only: bool
+    ) -> Any:
+        """Run a Script or a Function for a client and return its reply; raises CommandError for an error of its own."""
+        flags = program.flags
+        if flags != COMPATIBLE or self.dispatch.mode & when.STALE_DATA:
+            self.judge(ctx, flags, read_only)
+        run = Run(program.name, argv, flags, read_only, ctx)
         if self.current is not None:
             raise CommandError(FORBIDDEN)
         interpreter = self.interpreter(is_eval)
@@ -192,12 +198,10 @@ class Engine:
         dispatch = self.dispatch
         dispatch.depth += 1
         try:
-            if not is_eval:
-                result = interpreter.run_function(ctx.resp, script, count, interpreter.table_from(arguments))
-            elif len(arguments) <= MAX_STACKED:
-                result = interpreter.run(ctx.resp, script, count, *arguments)
+            if len(argv) <= MAX_STACKED:
+                result = interpreter.run(ctx.resp, program.code, count, *argv[3:])
             else:
-                result = interpreter.run_many(ctx.resp, script, count, interpreter.table_from(arguments))
+                result = interpreter.run_many(ctx.resp, program.code, count, interpreter.table_from(argv[3:]))
         except MemoryError:  # on the way into the interpreter
             raise CommandError(NO_MEMORY) from None
         finally:
@@ -217,6 +221,8 @@ class Engine:
         if result[0] is False:
             return self.failure(run, *result[1:])
         encoded = result[1]
+        if encoded == OK.resp2:
+            return OK
         if encoded[:1] == b"-":
             if result[2]:
                 self.services.stats.discount_error(encoded[1:])

@@ -8,6 +8,7 @@ lost by a save. Must not know files or how a function is run.
 from __future__ import annotations
 
 from protocol.inline import UnbalancedQuotes, split_arguments
+from server.scripting.words import count_keys
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
@@ -34,13 +35,13 @@ BAD_PAYLOAD = b"ERR DUMP payload version or checksum are wrong"
 
 
 class Function:
-    __slots__ = ("name", "description", "flags", "callback", "library")
+    __slots__ = ("name", "description", "flags", "code", "library")
 
-    def __init__(self, name: bytes, description: Optional[bytes], flags: int, callback: Any, library: Library) -> None:
+    def __init__(self, name: bytes, description: Optional[bytes], flags: int, code: Any, library: Library) -> None:
         self.name = name
         self.description = description
         self.flags = flags
-        self.callback = callback
+        self.code = code
         self.library = library
 
     def flag_names(self) -> List[bytes]:
@@ -228,27 +229,15 @@ class Functions:
 
     def call(self, ctx: Session, argv: Sequence[bytes], read_only: bool) -> Any:
         """FCALL and FCALL_RO."""
-        from server.scripting.engine import Run
-        from server.scripting.interpreter import load_lupa
-        from storage.numeric import parse_int
-
         services = self.services
         gate = services.dispatch.gate
         if gate.feed_monitors is not None:
             gate.feed_monitors(ctx, argv)
         function = self.by_name.get(argv[1].lower())
         if function is None:
+            from server.scripting.interpreter import load_lupa
+
             load_lupa()  # says so where nothing could run
             raise CommandError(b"ERR Function not found")
-        try:
-            count = parse_int(argv[2])
-        except ValueError:
-            raise CommandError(b"ERR Bad number of keys provided") from None
-        if count > len(argv) - 3:
-            raise CommandError(b"ERR Number of keys can't be greater than number of args")
-        if count < 0:
-            raise CommandError(b"ERR Number of keys can't be negative")
-        engine = self.scripting.engine()
-        engine.judge(ctx, function.flags, read_only)
-        run = Run(function.name, argv, function.flags, read_only, ctx)
-        return engine.run(ctx, run, False, function.callback, count, argv[3:])
+        count = count_keys(argv, b"ERR Bad number of keys provided")
+        return self.scripting.engine().run(ctx, function, argv, count, False, read_only)

@@ -74,7 +74,6 @@ class Interpreter:
         "runtime",
         "run",
         "run_many",
-        "run_function",
         "load_library",
         "compile",
         "describe",
@@ -105,7 +104,6 @@ class Interpreter:
         (
             self.run,
             self.run_many,
-            self.run_function,
             self.load_library,
             self.compile,
             self.describe,

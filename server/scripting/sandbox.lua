@@ -606,13 +606,6 @@ local function split(count, ...)
   return keys, rest
 end
 
-local function run(resp, script, count, ...)
-  in_resp3 = resp == 3
-  killed, running, is_idle = nil, script, false
-  globals.KEYS, globals.ARGV = split(count, ...)
-  return finish(xpcall(script, handler))
-end
-
 local function split_table(count, all)
   local keys, rest = {}, {}
   for place = 1, count do keys[place] = all[place] end
@@ -620,19 +613,28 @@ local function split_table(count, all)
   return keys, rest
 end
 
--- As `run`, for more arguments than fit on the stack.
-local function run_many(resp, script, count, all)
-  in_resp3 = resp == 3
-  killed, running, is_idle = nil, script, false
-  globals.KEYS, globals.ARGV = split_table(count, all)
+local function run_script(script, keys, rest)
+  globals.KEYS, globals.ARGV = keys, rest
   return finish(xpcall(script, handler))
 end
 
-local function run_function(resp, callback, count, all)
-  in_resp3 = resp == 3
-  killed, running, is_idle = nil, callback, false
-  local keys, rest = split_table(count, all)
+local function run_function(callback, keys, rest)
   return finish(xpcall(function() return callback(keys, rest) end, handler))
+end
+
+local run_code = is_eval and run_script or run_function
+
+local function run(resp, code, count, ...)
+  in_resp3 = resp == 3
+  killed, running, is_idle = nil, code, false
+  return run_code(code, split(count, ...))
+end
+
+-- As `run`, for more arguments than fit on the stack.
+local function run_many(resp, code, count, all)
+  in_resp3 = resp == 3
+  killed, running, is_idle = nil, code, false
+  return run_code(code, split_table(count, all))
 end
 
 local function load_library(chunk)
@@ -682,4 +684,4 @@ local function describe(t)
   return names, values, flags, callback
 end
 
-return run, run_many, run_function, load_library, compile, describe, debug_with, function() return collectgarbage('count') end
+return run, run_many, load_library, compile, describe, debug_with, function() return collectgarbage('count') end

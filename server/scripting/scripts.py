@@ -10,10 +10,9 @@ from __future__ import annotations
 from hashlib import sha1
 
 from protocol.inline import UnbalancedQuotes, split_arguments
-from server.admission import STALE_DATA
-from server.scripting.engine import COMPATIBLE, FLAG_NAMES, Run
+from server.scripting.engine import COMPATIBLE, FLAG_NAMES
+from server.scripting.words import count_keys
 from storage.errors import NO_SUCH_SCRIPT, NOT_AN_INTEGER, CommandError
-from storage.numeric import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +24,15 @@ if TYPE_CHECKING:
 MAX_EVALUATED = 500
 DIGEST_LENGTH = 40
 CHUNK_NAME = b"@user_script"
-COUNTS = {b"%d" % count: count for count in range(10)}  # of keys, as most scripts have: read without parsing
 
 
 class Script:
-    __slots__ = ("digest", "text", "flags", "code", "is_loaded")
+    """`name` is the digest of `text`."""
 
-    def __init__(self, digest: bytes, text: bytes, flags: int, code: Any) -> None:
-        self.digest = digest
+    __slots__ = ("name", "text", "flags", "code", "is_loaded")
+
+    def __init__(self, name: bytes, text: bytes, flags: int, code: Any) -> None:
+        self.name = name
         self.text = text
         self.flags = flags
         self.code = code
@@ -66,8 +66,8 @@ class Scripts:
         """SCRIPT LOAD: keep a script until the next flush."""
         script = self.cached(text, False)
         script.is_loaded = True
-        self.evaluated.pop(script.digest, None)
-        return script.digest
+        self.evaluated.pop(script.name, None)
+        return script.name
 
     def cached(self, text: bytes, is_counted: bool = True) -> Script:
         """The script of a text, compiled if it is new; one that counts may push out the oldest."""
@@ -96,40 +96,22 @@ class Scripts:
 
     def evaluate(self, ctx: Session, argv: Sequence[bytes], by_digest: bool, read_only: bool) -> Any:
         """EVAL and its variants."""
-        engine = self.engine
         if by_digest:
             digest = argv[1]
             if len(digest) != DIGEST_LENGTH:
                 raise CommandError(NO_SUCH_SCRIPT)
-            count = count_keys(argv)
+            count = count_keys(argv, NOT_AN_INTEGER)
             script = self.by_digest.get(digest) or self.by_digest.get(digest.lower())
             if script is None:
                 raise CommandError(NO_SUCH_SCRIPT)
         else:
-            count = count_keys(argv)
+            count = count_keys(argv, NOT_AN_INTEGER)
             script = self.cached(argv[1])
         if not script.is_loaded:
             # To the end of the line of those that will be forgotten.
-            self.evaluated.pop(script.digest, None)
-            self.evaluated[script.digest] = None
-        if script.flags != COMPATIBLE or engine.dispatch.mode & STALE_DATA:
-            engine.judge(ctx, script.flags, read_only)
-        run = Run(script.digest, argv, script.flags, read_only, ctx)
-        return engine.run(ctx, run, True, script.code, count, argv[3:])
-
-
-def count_keys(argv: Sequence[bytes]) -> int:
-    count = COUNTS.get(argv[2])
-    if count is None:
-        try:
-            count = parse_int(argv[2])
-        except ValueError:
-            raise CommandError(NOT_AN_INTEGER) from None
-    if count > len(argv) - 3:
-        raise CommandError(b"ERR Number of keys can't be greater than number of args")
-    if count < 0:
-        raise CommandError(b"ERR Number of keys can't be negative")
-    return count
+            self.evaluated.pop(script.name, None)
+            self.evaluated[script.name] = None
+        return self.engine.run(ctx, script, argv, count, True, read_only)
 
 
 def split_shebang(text: bytes) -> Tuple[int, bytes]:

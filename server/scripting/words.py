@@ -1,17 +1,35 @@
-"""Lua values as words of a command and as numbers, as C takes them in Redis.
+"""Between words of a command and values of Lua, as C takes them in Redis.
 
-Strings arrive as bytes, numbers as int where they are whole and as float otherwise. Must not know scripts or sessions.
+Lua's strings arrive as bytes, numbers as int where they are whole and as float otherwise. Must not know scripts or
+sessions.
 """
 
 from __future__ import annotations
 
-from storage.numeric import format_float
+from storage.errors import CommandError
+from storage.numeric import format_float, parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Sequence
 
 MAX_EXACT = 2.0**63
+COUNTS = {b"%d" % count: count for count in range(10)}  # of keys, as most scripts have: read without parsing
+
+
+def count_keys(argv: Sequence[bytes], not_a_number: bytes) -> int:
+    """The number of keys of a call; raises CommandError, with `not_a_number` for what is none."""
+    count = COUNTS.get(argv[2])
+    if count is None:
+        try:
+            count = parse_int(argv[2])
+        except ValueError:
+            raise CommandError(not_a_number) from None
+    if count > len(argv) - 3:
+        raise CommandError(b"ERR Number of keys can't be greater than number of args")
+    if count < 0:
+        raise CommandError(b"ERR Number of keys can't be negative")
+    return count
 
 
 def word_of(value: Any) -> Optional[bytes]:
