@@ -72,6 +72,8 @@ NOT_STALE = b"ERR Can not execute the command on a stale replica"
 NO_WRITES_HERE = b"ERR Write commands are not allowed from read-only scripts."
 INTERNAL = b"ERR internal error"
 NO_MEMORY = b"ERR not enough memory"
+PLAIN = frozenset({bytes, int, bool})
+SHORT = 32  # items of a list that travel one by one: 2 of them 2.9 -> 2.5 us, 100 would cost 7 % more
 OK_STATUS = (b"OK", True)
 LOG_LEVELS = ("debug", "verbose", "notice", "warning")
 
@@ -319,7 +321,9 @@ class Engine:
         return self.value_of(reply)
 
     def value_of(self, reply: Any) -> Any:
-        """A reply for Lua: a plain value, a table, or a status as its text and True, which is made a table there."""
+        """A reply for Lua: a plain value or a table; or what is made a table there, at half the cost: the text of a
+        status and True, or nothing, False and the items of a list.
+        """
         if reply is OK:
             return OK_STATUS
         kind = reply.__class__
@@ -327,6 +331,8 @@ class Engine:
             return reply.text, True
         value = (IN_RESP2 if self.session.resp == 2 else IN_RESP3)[kind](reply)
         kind = value.__class__
+        if kind is list and len(value) <= SHORT and PLAIN.issuperset(map(type, value)):
+            return (None, False, *value)
         if kind is list or kind is dict:
             run = self.current
             interpreter = self.interpreters[run is None or not run.is_function]

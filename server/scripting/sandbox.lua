@@ -411,13 +411,20 @@ end
 
 -- Almost as many arguments as Lua's stack takes do not leave the host enough of it.
 local MANY = 1000
+
+-- What a call gets from the host: a plain value or a table; or with a mark the text of a status (true) or the items of a
+-- list (false).
+local function receive(value, mark, ...)
+  if mark == nil then return value end
+  if mark then return {ok = value} end
+  return {...}
+end
+
 local function spread(call, call_many)
   return function(...)
     local count = select('#', ...)
-    local value, is_status
-    if count > MANY then value, is_status = call_many({...}, count) else value, is_status = call(...) end
-    if is_status then return {ok = value} end
-    return value
+    if count > MANY then return receive(call_many({...}, count)) end
+    return receive(call(...))
   end
 end
 
