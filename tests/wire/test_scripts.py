@@ -423,6 +423,13 @@ def test_a_script_that_fills_memory_fails_and_the_next_one_runs(tmp_path):
             assert wire.ask("EVAL", "return #string.rep('x', 1e7)", 0) == 10_000_000
 
 
+@pytest.mark.parametrize("length", [0, 1, 32, 33, 300])
+def test_a_list_is_a_table_however_long_it_is(lua, length):
+    script = "redis.call('del', 'l') for i = 1, tonumber(ARGV[1]) do redis.call('rpush', 'l', i) end "
+    script += "local t = redis.call('lrange', 'l', 0, -1) t[#t + 1] = redis.call('mget', 'l', 'none')[2] return {t, #t}"
+    assert lua(script, length) == [[b"%d" % (place + 1) for place in range(length)] + [None], length + 1]
+
+
 # Edges ----------------------------------------------------------------------------------------------------------
 
 
