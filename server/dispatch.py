@@ -20,7 +20,7 @@ from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, RESTRICTED, 
 from server.gate import ASIDE, Gate
 from server.propagation import Propagation
 from server.registry import READONLY, wrong_arity
-from server.session import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
+from server.session import CLOSING, DOOMED, REPLY_OFF, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
@@ -498,7 +498,7 @@ class Dispatcher:
         Each reply is encoded as it comes: a HELLO among the vectors changes the protocol of those behind it.
         """
         lines = [b"*%d\r\n" % len(vectors)]
-        append = lines.append
+        append: Any = lines.append
         changes = self.changes
         slow_ns = self.slow_floor_ns
         last: CommandSpec | None = None
@@ -521,6 +521,9 @@ class Dispatcher:
                     last = spec
                     handler = spec.handler
                     counters = self.stats.commands[spec.id]
+                    # Who closed its own connection, or asked for silence, hears no more of this either, as in Redis.
+                    is_silent = session.reply_mode == REPLY_OFF or session.halted & (CLOSING | DOOMED)
+                    append = discard if is_silent else lines.append
                 try:
                     reply = handler(session, argv)  # type: ignore[misc]
                 except CommandError as error:

@@ -171,9 +171,13 @@ class Gate:
             session.mode &= ~when.CACHING
 
     def run_untouched(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
-        """Run a command and put back the access stamps of its keys."""
+        """Run a command, or a transaction, and put back the access stamps of its keys."""
         access = session.db.access
-        before = [(argv[at], access.get(argv[at])) for at, _ in spec.keys_of(argv) if at < len(argv)]
+        vectors = [(spec, argv)]
+        if spec.name == b"exec" and session.transaction is not None:
+            vectors = session.transaction.vectors
+        keys = [words[at] for one, words in vectors for at, _ in one.keys_of(words) if at < len(words)]
+        before = [(key, access.get(key)) for key in keys]
         reply = self.dispatch.call(session, spec, argv)
         for key, stamp in before:
             if stamp is not None and key in access:

@@ -286,6 +286,9 @@ def test_no_touch_leaves_the_access_time_as_it_was(server, wire):
         wire.command("SET", "k", "1")
         wire.expect_silence(1.2)
         assert quiet.ask("GET", "k") == b"1"
+        quiet.command("MULTI")
+        quiet.command("GET", "k")
+        assert quiet.ask("EXEC") == [b"1"]
         assert wire.ask("OBJECT", "IDLETIME", "k") >= 1
         assert wire.ask("GET", "k") == b"1"
         assert wire.ask("OBJECT", "IDLETIME", "k") == 0

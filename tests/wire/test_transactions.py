@@ -141,3 +141,17 @@ def test_nothing_more_is_queued_once_a_transaction_is_spoiled(wire):
     wire.command("GET")
     assert wire.ask("SET", "k", "v") == b"QUEUED"
     assert wire.ask("EXEC").startswith(b"-EXECABORT")
+
+
+def test_who_asks_for_silence_or_ends_itself_in_a_transaction_hears_no_more_of_it(server):
+    def send(*lines):
+        wire.send(encode_all([line.encode().split() for line in lines]))
+
+    with server.wire() as wire:
+        send("MULTI", "CLIENT REPLY OFF", "GET k", "EXEC", "CLIENT REPLY ON")
+        assert wire.read_to(b"*2\r\n+OK\r\n").count(b"+QUEUED\r\n") == 2
+        number = wire.ask("CLIENT", "ID")
+        send("MULTI", "SET own 1", f"CLIENT KILL ID {number} SKIPME no", "SET own 2", "EXEC", "SET own 3")
+        assert wire.read_until_closed().endswith(b"*3\r\n+OK\r\n:1\r\n")
+    with server.wire() as wire:
+        assert wire.ask("GET", "own") == b"2"
