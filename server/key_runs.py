@@ -21,7 +21,7 @@ from storage.types.sorted_set import ADDED, SortedSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any, Optional
 
     from server.session import Session
@@ -35,14 +35,21 @@ MAX_POPPED_BYTES = 64 * 1024  # more is written piece by piece, and counted as i
 
 
 def value_of_all(db: Database, columns: Columns, kind: type) -> Any:
-    """The value that all vectors of a run are about, or None. It is marked as used."""
+    """The value that all vectors of a run are about, or None. It is marked as used by each."""
     keys = columns[1]
     key = keys[0]
     value = db.data.get(key)
     if value.__class__ is not kind or key in db.lapses or keys.count(key) != len(keys):
         return None
-    db.access[key] = db.clock.access_stamp
+    note_uses(db, keys[:1] if db.access.__class__ is dict else keys)
     return value
+
+
+def note_uses(db: Database, keys: Iterable[bytes]) -> None:
+    """Mark keys as used. Where frequencies are kept, each time counts; elsewhere once is enough."""
+    access, stamp = db.access, db.clock.access_stamp
+    for key in keys:
+        access[key] = stamp
 
 
 def is_missing(db: Database, columns: Columns) -> bool:
@@ -71,10 +78,9 @@ def incr_run(ctx: Session, columns: Columns) -> Replies:
             number = int(text)
         numbers[key] = number = number + 1
         replies.append(number)
-    access, stamp = db.access, db.clock.access_stamp
     for key, number in numbers.items():
         data[key] = b"%d" % number
-        access[key] = stamp
+    note_uses(db, numbers if db.access.__class__ is dict else keys)
     db.changed(keys[-1], INCRBY, len(keys))
     return replies
 

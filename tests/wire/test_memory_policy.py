@@ -130,6 +130,18 @@ def test_object_freq_counts_uses_under_lfu_and_idletime_is_refused(limited):
     assert limited.command("OBJECT", "FREQ", "k")[0] == b"-"
 
 
+def test_each_command_of_a_run_counts_as_a_use_under_lfu(limited):
+    limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "lfu-log-factor", "0")
+    for line in ("INCR n", "LPUSH l a", "LPOP l", "HSET h f v", "GET n", "SET n 1"):
+        words = line.split()
+        limited.command(*words)
+        before = limited.ask("OBJECT", "FREQ", words[1])
+        limited.send(encode(*words) * 10)
+        limited.read_many_raw(10)
+        assert limited.ask("OBJECT", "FREQ", words[1]) == before + 10, line
+        limited.command("RPUSH", "l", *"abcdefghijklmnop")
+
+
 def test_eviction_is_announced_and_invalidates(start_server):
     server = start_server("--notify-keyspace-events", "Ee")
     with server.wire() as wire, server.wire() as listener:
