@@ -16,7 +16,7 @@ from time import perf_counter_ns
 
 from protocol.encoder import encode_run, error_line
 from protocol.reply import NO_REPLY, OK, QUEUED, Block, Constant, ErrorReply
-from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, RESTRICTED, TRACKING
+from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, NO_TOUCH, RESTRICTED, TRACKING
 from server.gate import ASIDE, Gate
 from server.propagation import Propagation
 from server.registry import READONLY, wrong_arity
@@ -463,8 +463,9 @@ class Dispatcher:
         start = perf_counter_ns()
         caller, self.caller = self.caller, session
         self.depth += 1
+        handler: Any = self.gate.untouched(spec) if session.mode & NO_TOUCH else spec.handler
         try:
-            reply = spec.handler(session, argv)  # type: ignore[misc]
+            reply = handler(session, argv)
         except CommandError as error:
             counters.failed += 1
             self.stats.count_error(error.text)
@@ -519,7 +520,7 @@ class Dispatcher:
                     calls = 0
                     run_start = stamp
                     last = spec
-                    handler = spec.handler
+                    handler = self.gate.untouched(spec) if session.mode & NO_TOUCH else spec.handler
                     counters = self.stats.commands[spec.id]
                     # Who closed its own connection, or asked for silence, hears no more of this either, as in Redis.
                     is_silent = session.reply_mode == REPLY_OFF or session.halted & (CLOSING | DOOMED)

@@ -47,6 +47,8 @@ RUNS_SUBSCRIBED = frozenset(
     )
 )
 
+# With NO-TOUCH: the one that touches all the same, and those that run others, of which each is asked for itself.
+TOUCHES = frozenset((b"touch", b"exec", b"eval", b"eval_ro", b"evalsha", b"evalsha_ro", b"fcall", b"fcall_ro"))
 RUNS_ON_LINK = frozenset((b"replconf", b"psync", b"sync"))  # what a replica may say once it is one
 
 
@@ -118,7 +120,7 @@ class Gate:
                 raise CommandError(b"ERR Command not allowed inside a transaction")
             session.transaction.queue(spec, argv)
             return QUEUED
-        if mode & when.NO_TOUCH and spec.name != b"touch":
+        if mode & when.NO_TOUCH and spec.name not in TOUCHES:
             return self.run_untouched(session, spec, argv)
         return None
 
@@ -170,18 +172,26 @@ class Gate:
         if spec is None or spec.parent is None or spec.parent.name != b"client":
             session.mode &= ~when.CACHING
 
+    def untouched(self, spec: CommandSpec) -> Any:
+        """A handler that runs a command and puts back the access stamps of its keys."""
+        if spec.name in TOUCHES:
+            return spec.handler
+
+        def handler(session: Session, argv: Sequence[bytes]) -> Any:
+            access = session.db.access
+            before = [(argv[at], access.get(argv[at])) for at, _ in spec.keys_of(argv) if at < len(argv)]
+            try:
+                return spec.handler(session, argv)  # type: ignore[misc]
+            finally:
+                for key, stamp in before:
+                    if stamp is not None and key in access:
+                        access[key] = stamp
+
+        return handler
+
     def run_untouched(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
-        """Run a command, or a transaction, and put back the access stamps of its keys."""
-        access = session.db.access
-        vectors = [(spec, argv)]
-        if spec.name == b"exec" and session.transaction is not None:
-            vectors = session.transaction.vectors
-        keys = [words[at] for one, words in vectors for at, _ in one.keys_of(words) if at < len(words)]
-        before = [(key, access.get(key)) for key in keys]
+        """Run a command here, since `run` knows nothing of NO_TOUCH."""
         reply = self.dispatch.call(session, spec, argv)
-        for key, stamp in before:
-            if stamp is not None and key in access:
-                access[key] = stamp
         if session.mode & when.CACHING:
             self.end_caching(session, spec)
         return NULL if reply is None else reply  # None would have it run a second time

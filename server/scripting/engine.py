@@ -189,7 +189,7 @@ class Engine:
         session = self.session
         session.db = ctx.db
         session.user = ctx.user
-        session.mode = ctx.mode & (when.RESTRICTED | when.IS_MASTER)
+        session.mode = ctx.mode & (when.RESTRICTED | when.IS_MASTER | when.NO_TOUCH)
         session.name = ctx.name
         if session.resp != 2:
             session.speak(2)

@@ -9,6 +9,7 @@ import pytest
 from scripts import bench_memory
 from tests.harness.processes import own_command
 from tests.harness.wire import Wire, encode
+from tests.wire.test_scripts import skip_without_interpreter
 
 ROOM = 3_000_000
 OOM = (b"-", b"OOM command not allowed when used memory > 'maxmemory'.")
@@ -128,6 +129,23 @@ def test_object_freq_counts_uses_under_lfu_and_idletime_is_refused(limited):
     limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     assert limited.ask("OBJECT", "IDLETIME", "k") == 0
     assert limited.command("OBJECT", "FREQ", "k")[0] == b"-"
+
+
+def test_with_no_touch_only_touch_counts_as_a_use_also_from_transactions_and_scripts(limited):
+    limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "lfu-log-factor", "0")
+    limited.command("SET", "k", "v")
+    limited.command("CLIENT", "NO-TOUCH", "ON")
+    for line in ("MULTI", "GET k", "APPEND k w", "EXEC"):
+        limited.command(*line.split())
+    assert limited.ask("OBJECT", "FREQ", "k") == 5
+    for line in ("MULTI", "GET k", "TOUCH k", "EXEC"):
+        limited.command(*line.split())
+    assert limited.ask("OBJECT", "FREQ", "k") == 6
+    skip_without_interpreter(limited)
+    assert limited.ask("EVAL", "return {redis.call('get', 'k'), redis.call('get', 'none')}", 0) == [b"vw", None]
+    assert limited.ask("OBJECT", "FREQ", "k") == 6
+    assert limited.ask("EVAL", "return redis.call('touch', KEYS[1])", 1, "k") == 1
+    assert limited.ask("OBJECT", "FREQ", "k") == 7
 
 
 def test_each_command_of_a_run_counts_as_a_use_under_lfu(limited):
