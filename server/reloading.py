@@ -80,6 +80,8 @@ def load(ctx: Session, call: Any, refusal: bytes = RELOAD_FAILED) -> None:
         raise CommandError(refusal) from None
     except LoadStopped:
         raise CommandError(refusal) from None
+    finally:
+        ctx.server.loader.lapsed_keys.clear()  # of a start only are replicas told of them
 
 
 SUBCOMMANDS = {
