@@ -10,31 +10,15 @@ import os
 import random
 import socket
 import threading
-import time
 
 import pytest
 
 from tests.harness import processes
+from tests.harness.replication import PATIENCE_S, info, until
 from tests.harness.wire import Wire, encode_all, plain
 
-PATIENCE_S = 30.0
 CUTS = int(os.environ.get("REDISELECT_LINK_CUTS", "12"))
 NO_DELAY = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "600")
-
-
-def info(wire: Wire, section: str = "replication") -> dict[str, str]:
-    lines = wire.ask("INFO", section).decode().split("\r\n")
-    return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
-def until(check, what: str, patience_s: float = PATIENCE_S):
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"waited in vain until {what}")
 
 
 class Link:

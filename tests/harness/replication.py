@@ -8,7 +8,7 @@ import time
 
 from tests.harness.wire import Wire, encode, plain
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 ID = b"0123456789" * 4
 # A snapshot of version 10 without keys and without a checksum.
 EMPTY_SNAPSHOT = b"REDIS0010\xff" + b"\0" * 8
