@@ -40,6 +40,8 @@ MIN_RUN = 3  # columns pay from three commands on where they are all there is,
 LONG_RUN = 12  # and from here on among others
 MAX_FAST_ARGUMENTS = 1024
 REWIND_BYTES = 1024  # an incomplete command shorter than this is parsed again from its start
+READ_BYTES = 64 * 1024  # of input at once: what is split at once
+BULK_READ_BYTES = 256 * 1024  # within a large bulk string: values of 1 MB cost two thirds
 WHOLE_BULK_BYTES = 32 * 1024  # a bulk string from here on is collected in a buffer of its own
 
 ARGUMENT_COUNT = {b"*%d" % count: count for count in range(1, MAX_FAST_ARGUMENTS)}
@@ -73,6 +75,7 @@ class RequestParser:
         "max_bulk_bytes",
         "error",
         "has_input",
+        "room",
         "_chunk",
         "_rest",
         "_searched",
@@ -87,6 +90,7 @@ class RequestParser:
         self.max_bulk_bytes = max_bulk_bytes
         self.error: bytes | None = None
         self.has_input = False  # `take` may find something more
+        self.room = READ_BYTES  # as much input is worth reading at once
         self._chunk = b""  # input that starts at a command, not yet looked at
         self._rest: bytearray | None = None  # input the incremental parser has begun
         self._searched = 0  # how far _rest has been searched for a line end
@@ -205,6 +209,7 @@ class RequestParser:
         self._arguments = []
         self._bulk_length = -1
         self._bulk = None
+        self.room = READ_BYTES
 
     def _step(self, rest: bytearray, position: int) -> tuple[int, Vector | None]:
         """One vector from `rest[position:]`; [] for one to skip, None when more input is needed or on an error."""
@@ -264,12 +269,14 @@ class RequestParser:
                 del self._bulk[length:]
                 self._arguments.append(bytes(self._bulk))
                 self._bulk = None
+                self.room = READ_BYTES
             elif len(rest) - position >= length + 2:
                 self._arguments.append(bytes(rest[position : position + length]))
                 position += length + 2
             elif length >= WHOLE_BULK_BYTES:
                 # It grows as bytes arrive: whoever declares 512 MB and sends nothing gets no memory for it.
                 self._bulk = rest[position:]
+                self.room = BULK_READ_BYTES
                 del rest[position:]
                 return position, None
             else:
@@ -349,11 +356,14 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
                 columns = _columns(pieces, start, stride, run)
                 if columns is None:
                     return _split_one_by_one(pieces)
-                if run * stride == total:
-                    used = len(data) - len(tail)
-                    return Run(columns, data[:used]), used
-                vectors += zip(*columns)
                 start += run * stride
+                if not vectors:
+                    cut = pieces[start:]
+                    if not cut or len(cut) < 2 * ARGUMENT_COUNT.get(cut[0], 0) + 1:
+                        # Nothing else, but perhaps a command that the end of the buffer cut in two.
+                        used = len(data) - len(tail) - sum(map(len, cut)) - 2 * len(cut)
+                        return Run(columns, data[:used]), used
+                vectors += zip(*columns)
                 continue
         arguments = pieces[start + 2 : stop : 2]
         vectors.append(arguments)

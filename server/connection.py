@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from server.services import Services
     from server.session import Session
 
-RECV_BYTES = 64 * 1024  # with 16 KiB a pipeline of 1,000 SETs costs three times as much: each read cuts a command in two
 LARGE_BYTES = 16 * 1024  # Redis's buffers for input and output begin with about as much
 JOIN_BYTES = 64 * 1024  # output up to this long is joined into one send
 # In one write: a socket takes megabytes at once where a peer reads nothing, and everybody waits for the copy (4 ms).
@@ -69,7 +68,7 @@ class Connection:
     def receive(self) -> bool:
         """Read once; True if there is something to run (or an end of input to honour)."""
         try:
-            data = self.socket.recv(RECV_BYTES)
+            data = self.socket.recv(self.parser.room)
         except OSError as error:
             if error.errno not in WOULD_BLOCK:
                 self.session.doom()

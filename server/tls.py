@@ -15,7 +15,8 @@ import ssl
 from errno import EAGAIN
 from time import monotonic
 
-from server.connection import RECV_BYTES, Connection
+from protocol.parser import READ_BYTES
+from server.connection import Connection
 from server.session import CLOSING, DOOMED
 
 TYPE_CHECKING = False
@@ -176,8 +177,8 @@ class TlsConnection(Connection):
         total = 0
         is_end = False
         try:
-            while total < RECV_BYTES or self.socket.pending():
-                data = self.socket.recv(RECV_BYTES)
+            while total < READ_BYTES or self.socket.pending():
+                data = self.socket.recv(READ_BYTES)
                 if not data:
                     is_end = True
                     break

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from protocol.parser import SPLIT_BYTES, RequestParser, split_run
+from protocol.parser import SPLIT_BYTES, RequestParser, Run, split_run
 
 
 def encode(*arguments: bytes) -> bytes:
@@ -68,6 +68,35 @@ def test_a_run_of_one_shape_is_split_whole():
     vectors, used = split_run(b"".join(encode(*command) for command in commands) + b"*3\r\n$3\r\nSE")
     assert [list(vector) for vector in vectors] == commands
     assert used == sum(len(encode(*command)) for command in commands)
+
+
+def test_a_run_whose_last_command_was_cut_in_two_is_still_a_run():
+    one = encode(b"SET", b"key", b"value")
+    for missing in range(1, len(one)):
+        data = one * 20
+        vectors, used = split_run(data[:-missing])
+        assert isinstance(vectors, Run) and len(vectors) == 19
+        assert vectors.source == data[:used] == one * 19
+
+
+def test_a_run_and_what_follows_it_are_handed_out_together():
+    vectors, used = split_run(encode(b"SET", b"key", b"value") * 20 + encode(b"EXEC"))
+    assert list(map(list, vectors))[19:] == [[b"SET", b"key", b"value"], [b"EXEC"]]
+
+
+def test_more_is_read_at_once_within_a_large_value_only():
+    parser = RequestParser()
+    usual = parser.room
+    data = encode(b"SET", b"key", b"v" * 10 * usual)
+    parser.feed(data[:usual])
+    assert not parser.take() and parser.room > usual
+    parser.feed(data[usual:])
+    assert take_all(parser) == [[b"SET", b"key", b"v" * 10 * usual]]
+    assert parser.room == usual
+    parser.feed(data[:usual])
+    assert not parser.take() and parser.room > usual
+    parser.discard()
+    assert parser.room == usual
 
 
 def test_a_value_that_looks_like_commands_is_data():
