@@ -49,6 +49,7 @@ from server.transactions import Watching
 from server.version import REDIS_VERSION, VERSION
 from server.watchdog import Watchdog
 from storage.keyspace import Keyspace
+from storage.limits import THRESHOLDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Application:
         services.loader.take_function = services.functions.load
         services.replication = Replication(services, self.reactor)
         services.lifecycle.is_amid_script = lambda: services.scripting.running is not None
-        config.mirror(services.keyspace.limits, services.keyspace.limits.__slots__)
+        config.mirror(services.keyspace.limits, THRESHOLDS)
 
     def measure_turns(self) -> None:
         """Count the commands of each turn from now on."""

@@ -102,7 +102,7 @@ def usage(key: bytes, value: Any, limits: EncodingLimits, samples: int = DEFAULT
 def value_size(value: Any, limits: EncodingLimits, samples: int) -> int:
     """The bytes of a value."""
     if isinstance(value, (bytes, bytearray)):
-        encoding = byte_strings.encoding_name(value)
+        encoding = byte_strings.encoding_name(value, limits)
         if encoding == byte_strings.INT:
             return OBJECT_BYTES
         if encoding == byte_strings.EMBSTR:

@@ -132,6 +132,7 @@ def incrbyfloat(ctx: Session, argv: Argv) -> bytes:
         raise CommandError(NAN_OR_INFINITY) from None
     except ValueError:
         raise CommandError(NOT_A_FLOAT) from None
+    value = ctx.keyspace.limits.spelled.add(value)
     db.rebind(key, value)
     db.changed(key, events.INCRBYFLOAT, 1)
     ctx.propagate_as(b"SET", key, value, b"KEEPTTL")

@@ -158,7 +158,7 @@ def debug_object(ctx: Session, argv: Argv) -> Any:
     value = present(ctx, argv[2])
     limits = ctx.keyspace.limits
     encoding = kinds.encoding_name(value, limits)
-    is_shared = value.__class__ is bytes and byte_strings.is_shared(value)
+    is_shared = value.__class__ is bytes and byte_strings.is_shared(value, limits)
     serialized = payload.dump(value, limits)
     used_s = ctx.now_ms // 1000 if is_shared else ctx.db.access.get(argv[2], ctx.now_ms // 1000)
     text = b"Value at:0x%x refcount:%d encoding:%b serializedlength:%d lru:%d lru_seconds_idle:%d" % (
@@ -191,7 +191,7 @@ PAYLOAD_FRAME = 11  # of DUMP's form: the type before the value, the version and
 
 def debug_sdslen(ctx: Session, argv: Argv) -> Any:
     value = present(ctx, argv[2])
-    if not isinstance(value, (bytes, bytearray)) or byte_strings.encoding_name(value) == byte_strings.INT:
+    if kinds.encoding_name(value, ctx.keyspace.limits) not in (byte_strings.EMBSTR, byte_strings.RAW):
         raise CommandError(b"ERR Not an sds encoded string.")
     key_size, value_size = (sizes.text_size(len(text)) for text in (argv[2], value))
     return Status(

@@ -67,7 +67,7 @@ def object_refcount(ctx: Session, argv: Argv) -> int | None:
     if config.maxmemory and config.maxmemory_policy.endswith(("lru", "lfu")):
         return 1  # where every value has a stamp of its own, Redis shares none
     is_string = value.__class__ is bytes
-    return SHARED_REFERENCES if is_string and byte_strings.is_shared(value) else 1
+    return SHARED_REFERENCES if is_string and byte_strings.is_shared(value, ctx.keyspace.limits) else 1
 
 
 def uses_frequencies(ctx: Session) -> bool:

@@ -29,7 +29,7 @@ TYPE_NAMES: dict[type, bytes] = {
 def encoding_name(value: Any, limits: EncodingLimits) -> bytes:
     """What OBJECT ENCODING says."""
     if value.__class__ is bytes or value.__class__ is bytearray:
-        return byte_strings.encoding_name(value)
+        return byte_strings.encoding_name(value, limits)
     name: bytes = value.encoding_name(limits)
     return name
 

@@ -58,13 +58,6 @@ def _has(argv: list[bytes], *words: bytes) -> bool:
 # Where this server differs from every Redis, knowingly.
 OWN_DEPARTURES = (
     Difference(
-        "whole results of INCRBYFLOAT",
-        "Redis leaves them embstr; here a string of digits is an int however it came about",
-        lambda name, argv, real, own: (
-            name == "OBJECT ENCODING" and real == b"$6\r\nembstr\r\n" and own == b"$3\r\nint\r\n"
-        ),
-    ),
-    Difference(
         "the serialized length that DEBUG OBJECT names",
         "scores that Redis packs as integers or prints with other digits",
         lambda name, argv, real, own: name == "DEBUG OBJECT" and real[:1] == own[:1] == b"+",

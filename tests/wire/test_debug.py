@@ -115,6 +115,19 @@ def test_object_tells_encoding_and_age_of_a_value(wire):
     assert ask(wire, "DEBUG", "OBJECT", "nothing") == b"-ERR no such key"
 
 
+def test_a_whole_sum_of_incrbyfloat_is_text_until_it_is_set_anew(wire):
+    ask(wire, "SET", "f", "3")
+    assert ask(wire, "INCRBYFLOAT", "f", "2") == b"5"
+    ask(wire, "RENAME", "f", "g")
+    ask(wire, "COPY", "g", "h")
+    assert ask(wire, "OBJECT", "ENCODING", "h") == b"embstr"
+    assert ask(wire, "OBJECT", "REFCOUNT", "h") == 1
+    ask(wire, "SET", "h", "5")
+    assert ask(wire, "OBJECT", "ENCODING", "h") == b"int"
+    ask(wire, "INCR", "g")
+    assert ask(wire, "OBJECT", "ENCODING", "g") == b"int"
+
+
 def test_object_tells_the_nodes_of_a_long_list(wire):
     ask(wire, "CONFIG", "SET", "list-max-listpack-size", "5", "list-compress-depth", "1")
     ask(wire, "RPUSH", "list", *[f"hello{number}" for number in range(50)])
