@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT, REWRITE, SYNCHRONISATION = "snapshot", "rewrite", "synchronisation"
 KILLED = getattr(signal, "SIGUSR1", 0)  # ends a child that is no longer wanted; not a failure
+ENDED_AS_TOLD = 255  # a child's exit code on that signal, as in Redis
 REPORT_EVERY_S = 0.25
 MEASURE_EVERY_S = 1.0
 NAP_S = 0.05  # longest sleep between two looks at the parent
@@ -236,6 +237,8 @@ class Children:
         self.latest_copied_bytes = child.copied_peak_bytes
         if os.WIFSIGNALED(status):
             child.on_done(False, os.WTERMSIG(status))
+        elif os.WEXITSTATUS(status) == ENDED_AS_TOLD:
+            child.on_done(False, KILLED)
         else:
             child.on_done(os.WEXITSTATUS(status) == 0, 0)
 
@@ -268,7 +271,7 @@ class Children:
             for number in (signal.SIGINT, signal.SIGTERM):
                 # A terminal sends SIGINT to the whole group: only the parent decides what it means.
                 signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
-            signal.signal(KILLED, signal.SIG_DFL)
+            signal.signal(KILLED, self._end_on_signal)
             signal.set_wakeup_fd(-1)
             close_descriptors((sender, *others))
             os.set_blocking(sender, False)
@@ -293,6 +296,12 @@ class Children:
             self.services.log.warning("Fault in the child:\n%s" % traceback.format_exc())
         finally:
             os._exit(code)
+
+    def _end_on_signal(self, number: int, frame: Any) -> None:
+        log = self.services.log
+        text = "%d:signal-handler (%d) Received SIGUSR1 in child, exiting now."
+        log.raw(text % (os.getpid(), log.now()))
+        os._exit(ENDED_AS_TOLD)
 
 
 def close_descriptors(kept: Sequence[int]) -> None:

@@ -168,7 +168,6 @@ class Snapshots:
         except ChildFailure as failure:
             self.log.warning(str(failure))  # and no MISCONF: who asked for it is told, as in Redis
             return False
-        self.saves += 1
         self.note_success(self.services.keyspace.dirty)
         return True
 
@@ -192,11 +191,11 @@ class Snapshots:
             if on_end is not None:
                 on_end(succeeded, number)
 
+        self.saves += 1
         if not self.children.fork(SNAPSHOT, snapshot, end):
             self.note_failure()
             return False
         self.is_scheduled = False
-        self.saves += 1
         child = self.children.current
         self.log.notice("Background saving started by pid %d" % (child.pid if child is not None else os.getpid()))
         return True
@@ -282,7 +281,7 @@ class Snapshots:
 
     def replace_by_empty(self) -> None:
         """FLUSHALL: the file is not to bring back what is gone, if there are save points to write one for."""
-        if self.children.is_active(SNAPSHOT):
+        if self.children.is_saving():
             self.children.kill()
         if self.services.config.save and not self.services.loader.is_loading:
             keyspace = self.services.keyspace

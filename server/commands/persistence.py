@@ -61,6 +61,7 @@ def save(ctx: Session, argv: Argv) -> Any:
     persistence = ctx.server.persistence
     if persistence.children.is_saving():
         raise CommandError(SAVE_IN_PROGRESS)
+    persistence.snapshots.saves += 1
     if not persistence.snapshots.save():
         raise CommandError(b"ERR")
     return OK

@@ -62,7 +62,8 @@ class FullSync:
         """Say in the log what a replica that has just asked waits for."""
         children = self.services.children
         if not children.is_active():
-            if self.config.repl_diskless_sync and replica.capabilities & CAN_EOF:
+            delay_s = self.config.repl_diskless_sync_delay
+            if self.config.repl_diskless_sync and replica.capabilities & CAN_EOF and delay_s:
                 self.log.notice("Delay next BGSAVE for diskless SYNC")
         elif not children.is_saving():
             self.log.notice("No BGSAVE in progress, but another BG operation is active. BGSAVE for replication delayed")
@@ -320,17 +321,14 @@ class FullSync:
 
     def end_of_sockets(self) -> None:
         """Both the pipe and the child must have ended before anything is said of the outcome."""
-        if self.outcome is None or (self.pipe >= 0 and self.outcome):
+        if self.outcome is None or self.pipe >= 0:
             return
         group = self.receivers()
         self.group = []
         self.is_to_sockets = False
-        if self.pipe >= 0:
-            self.watch_pipe(False)
-            os.close(self.pipe)
-            self.pipe = -1
         for replica in group:
             if not self.outcome:
+                self.log.warning("SYNC failed. BGSAVE child returned an error")
                 replica.session.doom()
                 continue
             replica.state = ONLINE

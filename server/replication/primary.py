@@ -166,6 +166,8 @@ class Primary:
             replication.promote("failover request from '%s'" % describe(session).decode("utf-8", "backslashreplace"))
         if replication.is_replica and not replication.is_link_up:
             raise CommandError(NO_MASTER_LINK)
+        if session.out:
+            raise CommandError(b"ERR SYNC and PSYNC are invalid with pending output")
         replica = self.replica_of(session)
         replica.has_psync = argv[0].lower() == b"psync"
         if replica.filter and not replica.capabilities & CAN_EOF:

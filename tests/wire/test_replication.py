@@ -49,6 +49,27 @@ def test_the_old_sync_answers_with_the_snapshot_alone(master):
     assert replica.snapshot().startswith(b"REDIS")
 
 
+@pytest.mark.parametrize("request_line", [b"SYNC\r\n", b"PSYNC ? -1\r\n"])
+def test_no_link_begins_while_replies_wait(master, request_line):
+    with master.wire() as client:
+        client.send(b"PING\r\n" + request_line)
+        assert client.read_raw() == b"+PONG\r\n"
+        assert client.read_raw() == b"-ERR SYNC and PSYNC are invalid with pending output\r\n"
+
+
+def test_flushall_ends_the_snapshot_that_is_on_its_way_to_replicas(master):
+    with master.wire() as client:
+        client.command("DEBUG", "POPULATE", 100)
+        client.command("CONFIG", "SET", "rdb-key-save-delay", "100000")
+        replica = BareReplica(master, "eof")
+        assert replica.psync().startswith(b"+FULLRESYNC")
+        master.wait_for_log("Background RDB transfer started")
+        client.command("FLUSHALL")
+        master.wait_for_log("Received SIGUSR1 in child, exiting now.")
+        master.wait_for_log("SYNC failed. BGSAVE child returned an error")
+        client.command("CONFIG", "SET", "rdb-key-save-delay", "0")
+
+
 def test_what_happens_while_a_snapshot_is_sent_follows_it_in_order(master):
     with master.wire() as client:
         for number in range(2000):
