@@ -147,8 +147,14 @@ class AppendLog:
             return False
         self.postponed_s = 0.0
         began_ns = perf_counter_ns()
+        if self.pause_s:
+            sleep(self.pause_s)
+        write_ns = perf_counter_ns()
         is_written = self.write()
-        self.services.stats.log_writes_ns += perf_counter_ns() - began_ns
+        ended_ns = perf_counter_ns()
+        self.services.stats.log_writes_ns += ended_ns - began_ns
+        if self.services.latency.threshold_ms:
+            self.note_latency((ended_ns - write_ns) // 1_000_000)
         if not is_written:
             return False
         if policy == "always":
@@ -158,6 +164,17 @@ class AppendLog:
         if self.current_size >= self.rewrite_at:
             self.on_growth()
         return True
+
+    def note_latency(self, took_ms: int) -> None:
+        """What the write took, for each of the circumstances that the monitor tells apart."""
+        if self.thread.is_busy:
+            circumstance = b"aof-write-pending-fsync"
+        elif self.children.is_active():
+            circumstance = b"aof-write-active-child"
+        else:
+            circumstance = b"aof-write-alone"
+        self.services.latency.add(circumstance, took_ms)
+        self.services.latency.add(b"aof-write", took_ms)
 
     def is_worth_waiting(self) -> bool:
         """The thread syncs: writing now would wait for it, so it is put off, but not for long."""
@@ -178,8 +195,6 @@ class AppendLog:
     def write(self) -> bool:
         """Hand the buffer to the system; False if it would not take all of it."""
         data = self.buffer[0] if len(self.buffer) == 1 else b"".join(self.buffer)
-        if self.pause_s:
-            sleep(self.pause_s)
         done = 0
         view = memoryview(data)
         try:
@@ -249,7 +264,7 @@ class AppendLog:
     def sync_now(self) -> None:
         """Sync before anything is acknowledged, or end the process."""
         try:
-            sync_data(self.descriptor)
+            self.services.latency.timed(b"aof-fsync-always", sync_data, self.descriptor)
         except OSError as error:
             self.log.warning(
                 "Can't persist AOF for fsync error when the AOF fsync policy is 'always': %s. Exiting..."

@@ -174,6 +174,7 @@ class Children:
         if pid == 0:
             self._be_child(kind, work, sender, parent, kept)
         self.latest_fork_usec = (perf_counter_ns() - began_ns) // 1000
+        self.services.latency.add(b"fork", self.latest_fork_usec // 1000)
         self.total_forks += 1
         os.close(sender)
         os.set_blocking(receiver, False)

@@ -260,13 +260,15 @@ class LogRewrite:
             # Rewritten although it is off: a base alone, what came before it is out of date.
             manifest.history += [type(part)(other.name, other.sequence, b"h") for other in manifest.increments]
             manifest.increments = []
-        os.replace(temporary, files.part_path(part))
+        timed = self.services.latency.timed
+        timed(b"aof-rename", os.replace, temporary, files.part_path(part))
         self.log.notice(
             "Successfully renamed the temporary AOF base file %s into %s"
             % (temporary, part.name.decode("utf-8", "backslashreplace"))
         )
         if increment is not None:
-            append_log.rename(files.path(self.temporary_increment()), files.part_path(increment))
+            path = files.path(self.temporary_increment())
+            timed(b"aof-rename", append_log.rename, path, files.part_path(increment))
             self.log.notice(
                 "Successfully renamed the temporary AOF incr file %s into %s"
                 % (self.temporary_increment().decode("utf-8", "replace"), increment.name.decode("utf-8", "replace"))

@@ -213,7 +213,8 @@ class Snapshots:
             self.log.warning("Background saving error")
             self.note_failure()
         if number:
-            remove(background_name(self.children.latest_pid))
+            name = background_name(self.children.latest_pid)
+            self.services.latency.timed(b"rdb-unlink-temp-file", remove, name)
         self.last_duration_s = int(monotonic() - self.tried_s)
         self.last_copied_bytes = self.children.latest_copied_bytes
         self.reconsider()

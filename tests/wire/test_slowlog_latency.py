@@ -37,6 +37,17 @@ def test_an_entry_tells_number_time_duration_vector_address_and_name(watched):
     assert name == b"me"
 
 
+def test_what_forking_and_the_log_cost_is_noted(start_server):
+    server = start_server("--save", "", "--appendonly", "yes", "--latency-monitor-threshold", "1")
+    with server.wire() as wire:
+        wire.command("DEBUG", "AOF-FLUSH-SLEEP", "2000")
+        wire.command("BGREWRITEAOF")
+        server.wait_for_log("Background AOF rewrite finished successfully")
+        events = {event[0] for event in wire.ask("LATENCY", "LATEST")}
+        assert b"aof-write" not in events  # the pause is not the disk's
+        assert b"fork" in events or int(wire.ask("INFO", "stats").split(b"latest_fork_usec:")[1].split()[0]) < 1000
+
+
 def test_a_transaction_in_one_packet_is_logged_from_its_multi_on(watched):
     watched.command("SLOWLOG", "RESET")
     watched.pipeline([[b"MULTI"], [b"SET", b"k", b"v"], [b"EXEC"]])
