@@ -29,11 +29,12 @@ def launch(arguments: list[str], prepare: Optional[Callable[[Application], None]
     """Run a server that was prepared by whoever embeds it. Raises ProgramEnds."""
     from server.config.command_line import configure
     from server.config.files import UnreadableFile
+    from server.declarations import Declarations
     from server.log import Log
 
     log = Log()
     try:
-        config = configure(arguments)
+        config = configure(arguments, Declarations(log.warning).judges())
     except UnreadableFile as error:
         log.warning(str(error))
         return 1

@@ -70,7 +70,9 @@ class Accounts:
 
     def new_user(self, name: bytes) -> User:
         """A user that may do nothing yet, and is not known yet."""
-        return User(name, self.services.registry, self.services.config.acl_pubsub_default == "allchannels")
+        services = self.services
+        all_channels = services.config.acl_pubsub_default == "allchannels"
+        return User(name, services.registry, all_channels, services.log.warning)
 
     def lines(self) -> List[bytes]:
         """All users as the rules that would make them, by name."""
@@ -257,14 +259,6 @@ class Accounts:
 
     # Where users come from -------------------------------------------------------------------------------------
 
-    def load_at_start(self) -> None:
-        """Make the users of the configuration or of the file of users; raises BadUsers."""
-        config = self.services.config
-        for words in config.users:
-            self.declare(words)
-        if config.aclfile:
-            self.load()
-
     def declare(self, words: Sequence[bytes]) -> None:
         """Obey one `user name rules...` of the configuration; raises BadUsers."""
         from server.acl.files import BadUsers
@@ -282,7 +276,14 @@ class Accounts:
             try:
                 user.obey(rule)
             except BadRule as bad:
-                raise BadUsers(b"Error in user declaration '%b': %b" % (rule, bad.reason)) from None
+                raise BadUsers(
+                    b"Error loading ACL rule '%b' for the user named '%b': %b" % (rule, name, bad.reason)
+                ) from None
+        if not user.enabled:
+            self.services.log.notice(
+                "The user '%s' is disabled (there is no 'on' modifier in the user description). Make sure this is not "
+                "a configuration error." % name.decode("utf-8", "backslashreplace")
+            )
         self.put(user)
 
     def put(self, user: User) -> None:
@@ -342,5 +343,5 @@ class Accounts:
         try:
             write_users(path, self.lines())
         except OSError as error:
-            self.services.log.warning("Saving the ACL file failed: %s" % (error.strerror or error))
+            self.services.log.warning(str(error))
             raise CommandError(NOT_SAVED) from None

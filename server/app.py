@@ -61,6 +61,12 @@ ERRORS_OVERFLOWN = (
     "error_reply, please check INFO ERRORSTATS, this can be re-enabled via CONFIG RESETSTAT."
 )
 
+TWO_SOURCES_OF_USERS = (
+    "Configuring Redis with users defined in redis.conf and at the same setting an ACL file path is invalid. This "
+    "setup is very likely to lead to configuration errors and security holes, please define either an ACL file or "
+    "declare users directly in your redis.conf, but not both."
+)
+
 
 class Application:
     """A server, ready to `start` and `run`."""
@@ -161,7 +167,9 @@ class Application:
         if not descriptors.make_room(config, log):
             return 1
         descriptors.follow_maxclients(config, log)
-        if not self.rename_commands() or not self.load_users():
+        for words in config.renamed_commands:
+            services.registry.rename(words[1], words[2])  # what cannot be obeyed was refused with the file
+        if not self.load_users():
             return 1
         try:
             self.listening.open()
@@ -204,29 +212,29 @@ class Application:
         self.on_ready.append(lambda: supervision.say_ready(bool(self.config.replicaof)))
         self.on_close.append(supervision.say_stopping)
 
-    def rename_commands(self) -> bool:
-        """Obey `rename-command`; False if a line cannot be obeyed."""
-        for words in self.config.renamed_commands:
-            reason = self.services.registry.rename(words[1], words[2])
-            if reason is not None:
-                line = b" ".join(words).decode("utf-8", "backslashreplace")
-                self.log.warning("*** FATAL CONFIG FILE ERROR *** '%s': %s" % (line, reason))
-                return False
-        return True
-
     def load_users(self) -> bool:
         """The users of the configuration or of their own file; a server with other rules than told must not run."""
         if not (self.config.users or self.config.aclfile):
             return True
+        if self.config.users and self.config.aclfile:
+            self.log.warning(TWO_SOURCES_OF_USERS)
+            return False
         from server.acl.files import BadUsers
 
+        accounts = self.services.accounts
         try:
-            self.services.accounts.load_at_start()
+            for words in self.config.users:
+                accounts.declare(words)
+        except BadUsers as bad:
+            self.log.warning(bad.text.decode("utf-8", "backslashreplace"))
+            self.log.warning("Critical error while loading ACLs. Exiting.")
+            return False
+        try:
+            if self.config.aclfile:
+                accounts.load()
         except BadUsers as bad:
             text = bad.text.decode("utf-8", "backslashreplace")
-            if self.config.aclfile:
-                text = "Aborting Redis startup because of ACL errors: " + text
-            self.log.warning(text)
+            self.log.warning("Aborting Redis startup because of ACL errors: " + text)
             return False
         return True
 

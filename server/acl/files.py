@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 
-from server.acl.selector import BadRule, has_spaces
-from server.acl.user import User, merge_selectors
+from server.acl.selector import UNKNOWN_NAME, BadRule, has_spaces
+from server.acl.user import merge_selectors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, Iterable, List, Sequence
+    from typing import Callable, Dict, Iterable
+
+    from server.acl.user import User
 
 
 class BadUsers(Exception):
@@ -21,12 +23,6 @@ class BadUsers(Exception):
     def __init__(self, text: bytes) -> None:
         super().__init__(text)
         self.text = text
-
-
-def obey_all(user: User, words: Sequence[bytes]) -> None:
-    """Change a user by many rules; raises BadRule."""
-    for word in words:
-        user.obey(word)
 
 
 def read_users(path: bytes, new_user: Callable[[bytes], User]) -> Dict[bytes, User]:
@@ -52,21 +48,24 @@ def read_users(path: bytes, new_user: Callable[[bytes], User]) -> Dict[bytes, Us
             errors += b"'%b:%d: username '%b' contains invalid characters. " % (path, number, name)
             continue
         if name in users:
-            errors += b"WARNING: duplicated user '%b' found on line %d. " % (name, number)
+            errors += b"WARNING: Duplicate user '%b' found on line %d. " % (name, number)
             continue
         rules, opened = merge_selectors(words[2:])
         if opened is not None:
-            errors += b"%b:%d: Unmatched parentheses in selector definition." % (path, number)
+            errors += b"%b:%d: Unmatched parenthesis in selector definition." % (path, number)
             continue
         user = new_user(name)
-        reasons: List[bytes] = []
+        was_told = False
         for rule in rules:
+            word = rule.strip(b"\t\r\n")
             try:
-                user.obey(rule.strip(b"\t\r\n"))
+                user.obey(word)
             except BadRule as bad:
-                if bad.reason not in reasons:
-                    reasons.append(bad.reason)
-        errors += b"".join([b"%b:%d: %b. " % (path, number, reason) for reason in reasons])
+                if bad.reason == UNKNOWN_NAME:
+                    errors += b"%b:%d: Error in applying operation '%b': %b. " % (path, number, word, bad.reason)
+                elif not was_told:  # it may be the cause of those that follow
+                    errors += b"%b:%d: %b. " % (path, number, bad.reason)
+                    was_told = True
         users[name] = user
     if errors:
         raise BadUsers(
@@ -76,17 +75,21 @@ def read_users(path: bytes, new_user: Callable[[bytes], User]) -> Dict[bytes, Us
 
 
 def write_users(path: bytes, lines: Iterable[bytes]) -> None:
-    """Replace the file by these lines, durably and at once. Raises OSError."""
+    """Replace the file by these lines, durably and at once. Raises OSError, whose text is the log's."""
     beside = b"%b.tmp-%d" % (path, os.getpid())
+    step = "Opening temp"
     try:
         with open(beside, "wb") as file:
+            step = "Writing"
             file.write(b"".join([line + b"\n" for line in lines]))
             file.flush()
+            step = "Syncing"
             os.fsync(file.fileno())
+        step = "Renaming"
         os.replace(beside, path)
-    except OSError:
+    except OSError as error:
         try:
             os.unlink(beside)
         except OSError:
             pass
-        raise
+        raise OSError("%s ACL file for ACL SAVE: %s" % (step, error.strerror or error)) from None

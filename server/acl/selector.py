@@ -10,13 +10,14 @@ front of them is `+@all` or `-@all`, whichever was last said.
 
 from __future__ import annotations
 
+from server.client_names import c_text
 from server.keyspecs import ACCESS, DELETE, INSERT, UPDATE
 from server.registry import CATEGORY_BITS, NO_AUTH
 from storage.globbing import compile_glob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, List, Sequence, Tuple
+    from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
     from server.registry import CommandSpec, Registry
 
@@ -38,6 +39,10 @@ AFTER_ALL_CHANNELS = (
     b"Try 'resetchannels' to start with an empty list of channels"
 )
 NOT_OF_SUBCOMMAND = b"Allowing first-arg of a subcommand is not supported"
+FIRST_ARG_DEPRECATED = (
+    "Deprecation warning: Allowing a first arg of an otherwise blocked command is a misuse of ACL and may get disabled "
+    "in the future (offender: +%s)"
+)
 
 WHITE = frozenset(b" \t\n\v\f\r\0")
 
@@ -83,11 +88,15 @@ class Selector:
         "keys",
         "all_channels",
         "channels",
+        "warn",
         "_matchers",
     )
 
-    def __init__(self, registry: Registry, all_channels: bool = False) -> None:
+    def __init__(
+        self, registry: Registry, all_channels: bool = False, warn: Optional[Callable[[str], None]] = None
+    ) -> None:
         self.registry = registry
+        self.warn = warn
         self.allowed = 0  # a bit for each spec.id
         self.all_commands = False  # and no exception was ever made
         self.future_commands = False  # whether commands without a rule are allowed
@@ -100,7 +109,7 @@ class Selector:
         self._matchers: Dict[bytes, Callable[[bytes], bool]] = {}
 
     def copy(self) -> Selector:
-        twin = Selector(self.registry, self.all_channels)
+        twin = Selector(self.registry, self.all_channels, self.warn)
         twin.allowed = self.allowed
         twin.all_commands = self.all_commands
         twin.future_commands = self.future_commands
@@ -119,7 +128,7 @@ class Selector:
 
     def obey(self, rule: bytes) -> None:
         """Change the selector by one rule; raises BadRule and then has changed nothing."""
-        word = rule.lower()
+        word = c_text(rule).lower()
         if word in (b"allkeys", b"~*"):
             self.all_keys = True
             self.keys.clear()
@@ -209,6 +218,8 @@ class Selector:
             words = self.first_args.setdefault(spec.id, [])
             if last not in words:
                 words.append(last)
+            if self.warn is not None:
+                self.warn(FIRST_ARG_DEPRECATED % name.decode("utf-8", "backslashreplace"))
         self.note_rule(name, True)
 
     def set_category(self, name: bytes, allowed: bool) -> None:

@@ -8,10 +8,11 @@ hashlib is imported when the first one is met.
 from __future__ import annotations
 
 from server.acl.selector import ALLOWED, DENIED_COMMAND, BadRule, Selector
+from server.client_names import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Sequence, Tuple
+    from typing import Callable, List, Optional, Sequence, Tuple
 
     from server.registry import CommandSpec, Registry
 
@@ -37,23 +38,26 @@ def checked_digest(text: bytes) -> bytes:
 class User:
     """A new one is off, has no password and may do nothing."""
 
-    __slots__ = ("name", "registry", "enabled", "nopass", "sanitizes", "passwords", "selectors", "all_channels")
+    __slots__ = ("name", "registry", "enabled", "nopass", "sanitizes", "passwords", "selectors", "all_channels", "warn")
 
-    def __init__(self, name: bytes, registry: Registry, all_channels: bool = False) -> None:
+    def __init__(
+        self, name: bytes, registry: Registry, all_channels: bool = False, warn: Optional[Callable[[str], None]] = None
+    ) -> None:
         self.name = name
+        self.warn = warn  # told of rules that are a misuse
         self.registry = registry
         self.all_channels = all_channels  # what a new selector may listen to: `acl-pubsub-default`
         self.enabled = False
         self.nopass = False
         self.sanitizes = True
         self.passwords: List[bytes] = []
-        self.selectors = [Selector(registry, all_channels)]
+        self.selectors = [Selector(registry, all_channels, warn)]
 
     def __repr__(self) -> str:
         return "<User %s>" % self.name.decode("utf-8", "backslashreplace")
 
     def copy(self) -> User:
-        twin = User(self.name, self.registry, self.all_channels)
+        twin = User(self.name, self.registry, self.all_channels, self.warn)
         twin.become(self)
         return twin
 
@@ -90,7 +94,7 @@ class User:
 
     def obey(self, rule: bytes) -> None:
         """Change the user by one rule; raises BadRule. Only ever done to a copy, so that all rules hold or none."""
-        word = rule.lower()
+        word = c_text(rule).lower()
         first = rule[:1]
         if not rule:
             return
@@ -119,14 +123,14 @@ class User:
         elif word == b"clearselectors":
             del self.selectors[1:]
         elif word == b"reset":
-            self.become(User(self.name, self.registry, self.all_channels))
+            self.become(User(self.name, self.registry, self.all_channels, self.warn))
         else:
             self.selectors[0].obey(rule)
 
     def add_selector(self, rules: bytes) -> None:
         from protocol.inline import UnbalancedQuotes, split_arguments
 
-        selector = Selector(self.registry, self.all_channels)
+        selector = Selector(self.registry, self.all_channels, self.warn)
         try:
             words = split_arguments(rules)
         except UnbalancedQuotes:
@@ -180,7 +184,7 @@ def merge_selectors(words: Sequence[bytes]) -> Tuple[List[bytes], bytes | None]:
     open_words: List[bytes] = []
     for word in words:
         if open_words:
-            open_words.append(word)
+            open_words.append(c_text(word))
             if word[-1:] == b")":
                 merged.append(b" ".join(open_words))
                 open_words = []

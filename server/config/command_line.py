@@ -117,10 +117,10 @@ def parse_arguments(arguments: list[bytes]) -> Invocation:
     return Invocation(path, reads_standard_input, b"\n".join([b" ".join(line) for line in lines]))
 
 
-def configure(arguments: list[str], takers: Optional[Mapping[str, TakeWords]] = None) -> Config:
+def configure(arguments: list[str], judges: Optional[Mapping[str, TakeWords]] = None) -> Config:
     """Build the configuration of a process from its arguments, reading the files they name.
 
-    `takers` obey the directives of other parts (see FileReader). Raises ProgramEnds, and UnreadableFile,
+    `judges` say what is wrong with lines kept for other parts (see FileReader). Raises ProgramEnds, and UnreadableFile,
     whose message belongs to the log.
     """
     invocation = parse_arguments([os.fsencode(argument) for argument in arguments])
@@ -128,11 +128,7 @@ def configure(arguments: list[str], takers: Optional[Mapping[str, TakeWords]] = 
     config.config_file = invocation.path
     standard_input = sys.stdin.buffer.read() if invocation.reads_standard_input else None
     try:
-        FileReader(config, takers).read(invocation.path, standard_input, invocation.options)
-        if config.aclfile and config.users:
-            raise ConfigurationError(
-                "\nUsers are declared in the configuration and an aclfile is set: choose one of them\n"
-            )
+        FileReader(config, judges).read(invocation.path, standard_input, invocation.options)
     except ConfigurationError as error:
         raise ProgramEnds(1, err=error.message) from None
     return config

@@ -53,17 +53,17 @@ def fatal(reason: str, number: int = 0, line: bytes = b"", source: str = "") -> 
 
 
 class FileReader:
-    """Reads files and lines into a Config. `takers` obey directives of other parts: name to function."""
+    """Reads files and lines into a Config. `judges` say what is wrong with lines kept for other parts, by name."""
 
-    def __init__(self, config: Config, takers: Optional[Mapping[str, TakeWords]] = None) -> None:
+    def __init__(self, config: Config, judges: Optional[Mapping[str, TakeWords]] = None) -> None:
         self._config = config
+        self._judges = judges or {}
         self._takers: dict[str, TakeWords] = {
             "user": self._keep_user,
             "rename-command": self._keep_renaming,
             "loadmodule": _refuse_module,
             "sentinel": _refuse_sentinel,
         }
-        self._takers.update(takers or {})
         self._depth = 0
 
     def read(self, path: bytes = b"", standard_input: Optional[bytes] = None, options: bytes = b"") -> None:
@@ -134,13 +134,17 @@ class FileReader:
         if len(words) < 2:
             return "Bad directive or wrong number of arguments"
         self._config.users.append(list(words))
-        return None
+        return self._judge("user", words)
 
     def _keep_renaming(self, words: Sequence[bytes]) -> Optional[str]:
         if len(words) != 3:
             return "Bad directive or wrong number of arguments"
         self._config.renamed_commands.append(list(words))
-        return None
+        return self._judge("rename-command", words)
+
+    def _judge(self, name: str, words: Sequence[bytes]) -> Optional[str]:
+        judge = self._judges.get(name)
+        return None if judge is None else judge(words)
 
 
 def _refuse_module(words: Sequence[bytes]) -> Optional[str]:

@@ -19,11 +19,13 @@ NAMES = ["alice", "bob", "default", "zoë"]
 COMMANDS = """get set config config|get config|set client client|kill client|list acl|log sort publish subscribe
 del mset xread object object|freq select ping auth nosuch config|nosuch get| get|x config|get|x | hset|""".split()
 CATEGORIES = "@all @read @write @keyspace @pubsub @dangerous @admin @fast @nosuch @ @connection @scripting".split()
-PATTERNS = ["*", "a*", "b?", "key:[0-9]*", "", "a b", "*x", "a", "#", "~", "{t}*"]
+FIRST_ARGS = ["0", "GET", "", "|", "x|y", "*", "é", "get|x"]
+PREFIXES = ["~", "~", "%R~", "%W~", "%RW~", "%WR~", "%r~", "%RR~", "%~", "%X~", "%R", "~~"]
+PATTERNS = ["*", "a*", "b?", "key:[0-9]*", "", "a b", "*x", "a", "#", "~", "{t}*", "[a-", "\\*", "é*", "\t", "(", "**"]
 FIXED = """on off nopass resetpass reset resetkeys allkeys resetchannels allchannels allcommands nocommands
 clearselectors sanitize-payload skip-sanitize-payload ON ResetKeys nonsense +@ALL -@all &* ~* >pw1 >pw2 <pw1 <none
 #5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8 !5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62
-#xyz ( ) () (~a (+get +select|0 +SELECT|1 +get|X""".split() + [""]
+#xyz + - +@ ~ & # > ( ) () (~a ~b) (+get +select|0 +SELECT|1 +get|X""".split() + [""]
 VECTORS = [
     line.split()
     for line in """get a|get b1|set a 1|set b1 1 get|set key:1 v|mset a 1 b1 2|mget a b1 zz|del a|del zz b1
@@ -42,17 +44,19 @@ append a x|strlen a|llen a|scard a|setrange a 0 x|getset a x|pfcount a zz|object
 
 def random_rule(chance: random.Random) -> str:
     kind = chance.random()
-    if kind < 0.35:
+    if kind < 0.3:
         return chance.choice("+-") + chance.choice(COMMANDS)
+    if kind < 0.35:
+        return chance.choice("+-") + chance.choice(COMMANDS) + "|" + chance.choice(FIRST_ARGS)
     if kind < 0.5:
         return chance.choice("+-") + chance.choice(CATEGORIES)
     if kind < 0.68:
-        return chance.choice(["~", "~", "%R~", "%W~", "%RW~", "%r~", "%RR~", "%~", "%X~"]) + chance.choice(PATTERNS)
+        return chance.choice(PREFIXES) + chance.choice(PATTERNS)
     if kind < 0.76:
         return "&" + chance.choice(PATTERNS)
     if kind < 0.86:
         inner = " ".join(random_rule(chance) for _ in range(chance.randrange(4)))
-        return f"({inner})"
+        return chance.choice(["(%s)", "(%s)", "( %s )", "(%s", "((%s))"]) % inner
     return chance.choice(FIXED)
 
 

@@ -146,12 +146,12 @@ def test_users_and_renamed_commands_are_kept_for_their_parts():
     assert config.renamed_commands == [[b"rename-command", b"FLUSHALL", b""]]
 
 
-def test_a_part_may_take_a_directive_and_refuse_it():
-    def take(words):
+def test_a_part_judges_the_lines_that_are_kept_for_it():
+    def judge(words):
         return "No such command in rename-command" if words[1] == b"NOPE" else None
 
     config = Config()
-    reader = FileReader(config, {"rename-command": take})
+    reader = FileReader(config, {"rename-command": judge})
     reader.read(options=b"rename-command GET X")
     with pytest.raises(ConfigurationError) as refused:
         reader.read(options=b"rename-command NOPE X")
@@ -278,10 +278,6 @@ def test_the_system_is_checked_as_far_as_it_can_be():
     lines = ended.value.out.splitlines()
     assert [line.split("...")[0] for line in lines if line.startswith("[")] == ["[overcommit]", "[THP]"]
     assert ended.value.code == ("WARNING" in ended.value.out)
-
-
-def test_an_aclfile_beside_declared_users_is_refused():
-    assert "aclfile" in failure("--aclfile", "x", "--user", "a", "on")
 
 
 def test_reading_imports_nothing_heavy():

@@ -272,11 +272,59 @@ def test_logging_in_as_somebody_else_ends_what_the_user_before_could_do(secured,
         assert client.ask("GET", "k") is None
 
 
-def test_an_error_in_a_user_s_line_ends_the_start(start_server, tmp_path):
+@pytest.mark.parametrize(
+    "lines, reason",
+    [
+        ("user u on\nuser u off", r"at line 2\n>>> 'user u off'\nError in user declaration 'u': Duplicate user"),
+        ("user u on nosuch", r">>> 'user u on nosuch'\nError in user declaration 'u': Syntax error"),
+        ("user u (+get", r">>> 'user u \(\+get'\nError in user declaration '\(\+get': Unmatched parenthesis"),
+        ("user u on +nosuch", r"rule '\+nosuch' for the user named 'u': Unknown command.*\n.*loading ACLs. Exiting."),
+        ('user "a b" on', r"Spaces not allowed in ACL usernames\n.*Critical error while loading ACLs. Exiting."),
+        ("aclfile x\nuser u on", "in redis.conf and at the same setting an ACL file path is invalid"),
+        ("aclfile nosuch", "because of ACL errors: Error loading ACLs, opening file 'nosuch': No such file"),
+    ],
+)
+def test_an_error_in_the_configured_users_ends_the_start(start_server, tmp_path, lines, reason):
     path = tmp_path / "redis.conf"
-    path.write_text("user u on +nosuch\n")
-    with pytest.raises(Exception, match="nosuch"):
+    path.write_text(lines + "\n")
+    with pytest.raises(Exception, match=reason):
         start_server(str(path))
+
+
+def test_the_log_tells_of_users_nobody_can_be_and_of_rules_about_a_first_argument(start_server):
+    server = start_server("--user", "u", "+select|0")
+    with server.wire() as wire:
+        wire.command("ACL", "SETUSER", "v", "(+get|a)")
+    log = server.log()
+    assert "The user 'u' is disabled (there is no 'on' modifier in the user description)" in log
+    assert "misuse of ACL and may get disabled in the future (offender: +select|0)" in log
+    assert "misuse of ACL and may get disabled in the future (offender: +get|a)" in log
+
+
+def test_a_broken_file_of_users_is_refused_with_what_is_wrong_in_each_line(start_server, tmp_path):
+    path = tmp_path / "users.acl"
+    path.write_text("\n")
+    with start_server("--aclfile", "users.acl", "--dir", str(tmp_path)).wire() as wire:
+        before = wire.ask("ACL", "LIST")
+        path.write_text("user a on +no1 -no2 foo #x\r\n\nuser a\nuser b (+get\nuser b\tc on\n# comment\n")
+        assert wire.command("ACL", "LOAD") == (
+            b"-",
+            b"ERR users.acl:1: Error in applying operation '+no1': Unknown command or category name in ACL. "
+            b"users.acl:1: Error in applying operation '-no2': Unknown command or category name in ACL. "
+            b"users.acl:1: Syntax error. WARNING: Duplicate user 'a' found on line 3. "
+            b"users.acl:4: Unmatched parenthesis in selector definition."
+            b"'users.acl:5: username 'b\tc' contains invalid characters. "
+            b"users.acl:6 should start with user keyword followed by the username. "
+            b"WARNING: ACL errors detected, no change to the previously active ACL rules was performed",
+        )
+        assert wire.ask("ACL", "LIST") == before
+
+
+def test_words_of_rules_end_where_c_ends_them(secured, admin):
+    assert admin.ask("ACL", "SETUSER", "u", b"on\0x", b"+get\0x", b"(+set\0 nosuch)") == b"OK"
+    assert admin.ask("ACL", "LIST")[1] == (
+        b"user u on sanitize-payload resetchannels -@all +get (resetchannels -@all +set)"
+    )
 
 
 def test_closed_is_what_a_dropped_client_meets(secured, admin):
