@@ -391,12 +391,6 @@ class Loader:
         name = os.path.basename(shown(path))  # what Redis names; where it is stands in a line of its own
         if in_transaction:
             self.log.warning("Revert incomplete MULTI/EXEC transaction in AOF file %s" % name)
-        if not is_last:
-            raise LoadFailure(
-                WHERE_IT_ENDS % (shown(path), whole),
-                "Unexpected end of file reading the append only file %s" % name,
-                "Fatal error: the truncated file is not the last file",
-            )
         if not cuts:
             raise LoadFailure(
                 WHERE_IT_ENDS % (shown(path), whole),
@@ -413,6 +407,8 @@ class Loader:
         except OSError as error:
             raise LoadFailure("Error truncating the AOF file %s: %s" % (name, error.strerror)) from None
         self.log.warning("AOF %s loaded anyway because aof-load-truncated is enabled" % name)
+        if not is_last:  # later files may build on what is missing; it is cut all the same, as in Redis
+            raise LoadFailure("Fatal error: the truncated file is not the last file")
 
 
 class Replay:

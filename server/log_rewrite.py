@@ -95,6 +95,8 @@ class LogRewrite:
                 size = loader.load_log_file(files.part_path(part), is_last, self.config.aof_load_truncated)
                 if part is files.manifest.base:
                     self.append_log.base_size = size
+                if not size:
+                    continue
                 self.log.notice(
                     "DB loaded from %s file %s: %.3f seconds"
                     % (

@@ -485,6 +485,23 @@ def test_corruption_in_the_middle_of_a_log_is_refused_with_its_offset(start_serv
     assert f"Bad file format reading the append only file {path.name}: make a backup" in what
 
 
+def test_a_log_that_ends_in_the_middle_is_refused_where_another_follows(start_server, tmp_path):
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    whole = encode("SELECT", 0) + encode("SET", "a", "b")
+    (folder / "a.1.incr.aof").write_bytes(b"")
+    (folder / "a.2.incr.aof").write_bytes(whole + whole[:-3])
+    (folder / "a.3.incr.aof").write_bytes(whole)
+    lines = [f"file a.{number}.incr.aof seq {number} type i\n" for number in (1, 2, 3)]
+    (folder / "appendonly.aof.manifest").write_text("".join(lines))
+    with pytest.raises(StartFailure, match="exit 1"):
+        start_server(*LOG, directory=tmp_path)
+    log = (tmp_path / "stdout.log").read_text()
+    assert "Truncating the AOF a.2.incr.aof at offset %d" % (len(whole) + len(encode("SELECT", 0))) in log
+    assert log.endswith("Fatal error: the truncated file is not the last file\n")
+    assert "a.1.incr.aof" not in log  # nothing is said of an empty one
+
+
 def test_a_log_that_ends_in_the_middle_is_cut_or_refused(start_server):
     server = start_server(*LOG)
     with server.wire() as wire:
