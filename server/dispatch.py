@@ -427,7 +427,7 @@ class Dispatcher:
 
     def end_of_turn_for(self, session: Session) -> None:
         """What stands between a command that may have changed the rules and the next vector."""
-        if session.reply_mode != REPLY_ON:
+        if session.reply_mode != REPLY_ON and session.waiter is None:
             if session.reply_mode == REPLY_SKIP:
                 session.reply_mode = REPLY_ON
             elif session.reply_mode == REPLY_SKIP_NEXT:
@@ -493,12 +493,13 @@ class Dispatcher:
             self.gate.tell(reader, session, spec, argv)
         return reply
 
-    def call_all(self, session: Session, vectors: Sequence[Tuple[CommandSpec, Sequence[bytes]]]) -> Constant:
+    def call_all(self, session: Session, vectors: Sequence[Tuple[CommandSpec, Sequence[bytes]]]) -> Any:
         """`call` for each vector of a transaction, with what they have in common done once.
 
         Each reply is encoded as it comes: a HELLO among the vectors changes the protocol of those behind it.
         """
-        lines = [b"*%d\r\n" % len(vectors)]
+        begins_silent = session.reply_mode != REPLY_ON
+        lines = [] if begins_silent else [b"*%d\r\n" % len(vectors)]
         append: Any = lines.append
         changes = self.changes
         slow_ns = self.slow_floor_ns
@@ -544,6 +545,8 @@ class Dispatcher:
                 if (self.mode | session.mode) & LOOKED_AT:
                     self.gate.tell(session, session, spec, argv)
                 if reply is OK:
+                    if append is discard and session.reply_mode == REPLY_ON and not session.halted:
+                        append = lines.append  # that was CLIENT REPLY ON
                     append(b"+OK\r\n")
                 elif reply.__class__ is int and 0 <= reply < SMALL_INTS:
                     append(INT_LINES[reply])
@@ -558,6 +561,10 @@ class Dispatcher:
         finally:
             self.depth -= 1
         encoded = b"".join(lines)
+        if begins_silent:
+            if encoded:  # of what followed a CLIENT REPLY ON; the batch would discard it
+                session.send_encoded(encoded)
+            return NO_REPLY
         return Constant("EXEC", encoded, encoded)
 
     def block(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], reply: Block) -> bytes:

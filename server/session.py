@@ -9,7 +9,8 @@ everything else goes through `emit` and `push`, which also tell the reactor that
 
 from __future__ import annotations
 
-from protocol.encoder import RESP2, RESP3, error_line
+from protocol.encoder import RESP2, RESP3
+from protocol.reply import ErrorReply
 from server import admission
 
 TYPE_CHECKING = False
@@ -150,10 +151,11 @@ class Session:
         """Append a reply from outside the batch under way, unless the client asked for silence."""
         if self.reply_mode == REPLY_ON:
             self.send_encoded(self.encoders[reply.__class__](reply))
+        elif self.reply_mode == REPLY_SKIP:
+            self.reply_mode = REPLY_ON  # this was the one to skip
 
     def emit_error(self, text: bytes) -> None:
-        if self.reply_mode == REPLY_ON:
-            self.send_encoded(error_line(text))
+        self.emit(ErrorReply(text))
 
     def push(self, reply: Any) -> None:
         """Append out-of-band data: after the reply to the command under way, also when replies are off."""

@@ -197,6 +197,8 @@ def client_reply(ctx: Session, argv: Argv) -> Any:
         if ctx.reply_mode == REPLY_ON:
             return OK
         ctx.reply_mode = REPLY_ON
+        if ctx.server.dispatch.depth:
+            return OK  # EXEC sees to it
         ctx.emit(OK)  # the batch under way was begun in silence
     elif word == b"OFF":
         ctx.reply_mode = REPLY_OFF

@@ -224,6 +224,21 @@ def test_reply_off_silences_results_and_errors_until_on(wire):
     assert wire.read_many_raw(2) == [b"+OK\r\n", b"$1\r\n1\r\n"]
 
 
+def test_a_transaction_is_heard_from_reply_on_on(wire):
+    commands = ["CLIENT REPLY OFF", "MULTI", "ECHO x", "CLIENT REPLY ON", "PING", "EXEC", "ECHO y"]
+    wire.send(b"".join([encode(*command.split()) for command in commands]))
+    assert wire.read_many_raw(3) == [b"+OK\r\n", b"+PONG\r\n", b"$1\r\ny\r\n"]
+    commands = ["MULTI", "CLIENT REPLY OFF", "CLIENT REPLY ON", "EXEC"]
+    wire.send(b"".join([encode(*command.split()) for command in commands]))
+    assert wire.read_many_raw(3) == [b"+OK\r\n", b"+QUEUED\r\n", b"+QUEUED\r\n"]
+    assert wire.read_exactly(9) == b"*2\r\n+OK\r\n"
+
+
+def test_reply_skip_silences_a_command_that_waited(wire):
+    wire.send(encode("CLIENT", "REPLY", "SKIP") + encode("BLPOP", "none", "0.01") + encode("ECHO", "heard"))
+    assert wire.read_raw() == b"$5\r\nheard\r\n"
+
+
 @pytest.mark.parametrize("silenced", [["PING"], ["NOSUCH"], ["GET"], ["LLEN", "text"]], ids=" ".join)
 def test_reply_skip_silences_exactly_one_command_whatever_becomes_of_it(wire, silenced):
     wire.command("SET", "text", "1")
