@@ -10,6 +10,8 @@ its client stops tracking or goes away; it is met, and skipped, when the key cha
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from protocol.encoder import RESP2
 from protocol.reply import Push
 from server import admission
@@ -151,16 +153,19 @@ class TrackingTable:
 
     def refuse_overlap(self, session: Session, prefixes: Sequence[bytes]) -> None:
         """A client's prefixes must not overlap: it would hear of a key twice."""
-        own = session.tracking.prefixes if session.tracking is not None else ()
-        for place, prefix in enumerate(prefixes):
-            rivals = [(b"an existing", other) for other in sorted(own)]
-            rivals += [(b"another provided", other) for other in prefixes[place + 1 :]]
-            for kind, other in rivals:
+        own = sorted(session.tracking.prefixes) if session.tracking is not None else []
+        found = first_overlap(prefixes)
+        places = enumerate(prefixes) if own else ()
+        for place, prefix in places:
+            if found is not None and place > found[0]:
+                break
+            # They do not overlap each other: what this one begins with stands right before it, what it begins after it.
+            at = bisect_right(own, prefix)
+            for other in own[:1] + own[max(0, at - 1) : at + 1]:  # first comes the empty one that BCAST alone adds
                 if prefix.startswith(other) or other.startswith(prefix):
-                    raise CommandError(
-                        b"ERR Prefix '%b' overlaps with %b prefix '%b'. Prefixes for a single client must not overlap."
-                        % (prefix, kind, other)
-                    )
+                    raise overlap(prefix, b"an existing", other)
+        if found is not None:
+            raise overlap(prefixes[found[0]], b"another provided", prefixes[found[1]])
 
     # Remembering -----------------------------------------------------------------------------------------------
 
@@ -291,6 +296,34 @@ class TrackingTable:
             target.send_encoded(data)
             return
         dispatch.deferred_last.append((target, data))
+
+
+def overlap(prefix: bytes, kind: bytes, other: bytes) -> CommandError:
+    return CommandError(
+        b"ERR Prefix '%b' overlaps with %b prefix '%b'. Prefixes for a single client must not overlap."
+        % (prefix, kind, other)
+    )
+
+
+def first_overlap(prefixes: Sequence[bytes]) -> Optional[tuple[int, int]]:
+    """The places of the first of these words that overlaps a later one, and of the first such one. O(n log n).
+
+    In their order each word comes after all that it begins with: these are kept, with the first place among them.
+    """
+    found: Optional[tuple[int, int]] = None
+    chain: List[tuple[bytes, int]] = []
+    for place in sorted(range(len(prefixes)), key=prefixes.__getitem__):
+        word = prefixes[place]
+        while chain and not word.startswith(chain[-1][0]):
+            chain.pop()
+        first = place
+        if chain:
+            first = chain[-1][1]
+            pair = (min(first, place), max(first, place))
+            if found is None or pair < found:
+                found = pair
+        chain.append((word, min(first, place)))
+    return found
 
 
 class Expirations:

@@ -121,3 +121,31 @@ def test_client_caching_ends_with_the_next_command_also_a_refused_one(server, wi
                 assert plain(reader.command("PING")) == b"PONG"
             else:
                 assert reader.read()[0] == b">"
+
+
+@pytest.mark.parametrize(
+    ("had", "prefixes", "text"),
+    [
+        ((), ("b", "a", "bc", "ab"), "'b' overlaps with another provided prefix 'bc'"),
+        ((), ("bc", "a", "b", "ab", "abc"), "'bc' overlaps with another provided prefix 'b'"),
+        ((), ("x", "x"), "'x' overlaps with another provided prefix 'x'"),
+        (("k1", "k2"), ("z", "k23", "k11"), "'k23' overlaps with an existing prefix 'k2'"),
+        (("k1", "k2"), ("k", "z"), "'k' overlaps with an existing prefix 'k1'"),
+        (("k1", "k2"), ("z", "y", "z", "k"), "'z' overlaps with another provided prefix 'z'"),
+    ],
+)
+def test_the_first_prefix_that_overlaps_is_named(wire, had, prefixes, text):
+    def track(names):
+        return wire.ask("CLIENT", "TRACKING", "ON", "BCAST", *[word for name in names for word in ("PREFIX", name)])
+
+    wire.command("HELLO", "3")
+    if had:
+        assert track(had) == b"OK"
+    refusal = f"-ERR Prefix {text}. Prefixes for a single client must not overlap."
+    assert track(prefixes) == refusal.encode()
+
+
+def test_many_prefixes_are_judged_in_time_that_grows_with_them(wire):
+    wire.command("HELLO", "3")
+    words = [word for number in range(20_000) for word in ("PREFIX", f"p{number:05}")]
+    assert wire.ask("CLIENT", "TRACKING", "ON", "BCAST", *words, timeout_s=5) == b"OK"
