@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from server.services import Services
 
 TURN_BUDGET_NS = 10_000_000  # a turn's running phase; what is left rotates to the front of the next turn
-EXPIRY_BUDGET_NS = 4_000_000  # active expiry and freeing, a turn
+# Active expiry, a turn; freeing, a turn. A request may have to wait for one slice before it is read and for another one
+# before it is answered.
+EXPIRY_BUDGET_NS = 2_000_000
+FREEING_BUDGET_NS = 2_000_000
+FREEING_BUDGET_NS_BESIDE_EXPIRY = 500_000
 MAX_WAIT_S = 3600.0
 
 
@@ -185,8 +189,10 @@ class Reactor:
             self.has_more_to_do = not keyspace.expire_due(EXPIRY_BUDGET_NS)
         if keyspace.changes:
             services.dispatch.settle_alone()
-        if keyspace.graveyard.waiting and not keyspace.graveyard.drain(EXPIRY_BUDGET_NS):
-            self.has_more_to_do = True
+        if keyspace.graveyard.waiting:
+            budget_ns = FREEING_BUDGET_NS_BESIDE_EXPIRY if self.has_more_to_do else FREEING_BUDGET_NS
+            if not keyspace.graveyard.drain(budget_ns):
+                self.has_more_to_do = True
         if services.resumed:
             self.run_resumed()
         for step in self.before_sleep:

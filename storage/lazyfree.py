@@ -50,10 +50,16 @@ class Graveyard:
             else:
                 self.waiting.pop()
                 continue
+            had_elements = bool(container)
             while container:
                 for _ in range(min(SLICE, len(container))):
                     pop()
                 if perf_counter_ns() > deadline:
                     return False
+            if had_elements and perf_counter_ns() > deadline - budget_ns // 2:
+                return False  # giving back the table of a million keys takes 2 to 4 ms: in a slice of its own
             self.waiting.pop()
+            del container, pop  # the last references
+            if perf_counter_ns() > deadline:
+                return not self.waiting
         return True

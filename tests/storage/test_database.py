@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
 
-from storage import events
+from storage import events, lazyfree
 from storage.clock import ManualClock
 from storage.deadlines import STALE_FLOOR, Deadlines
 from storage.errors import WrongType
@@ -191,6 +192,20 @@ def test_flushing_forgets_at_once_and_frees_in_slices(space):
     while not space.graveyard.drain(100_000):
         pass
     assert len(space.graveyard) == 0
+
+
+def test_the_table_of_many_freed_elements_is_given_back_in_a_slice_of_its_own(space, monkeypatch):
+    ticks = itertools.count(0, 1000)
+    monkeypatch.setattr(lazyfree, "perf_counter_ns", lambda: next(ticks))
+    table = dict.fromkeys(range(10 * lazyfree.SLICE))
+    space.graveyard.bury(table)
+    # Each look at the clock takes a microsecond; the last element goes after half of the budget.
+    assert not space.graveyard.drain(15_000)
+    assert space.graveyard.waiting == [{}]
+    assert space.graveyard.drain(15_000) and not space.graveyard.waiting
+    space.graveyard.waiting.append({})
+    space.graveyard.drain(0)
+    assert not space.graveyard.waiting
 
 
 def test_a_typed_lookup_refuses_another_type(space):
