@@ -20,6 +20,7 @@ MONITORED = 1 << 8
 BUSY = 1 << 9  # a script runs on and on
 CLIENTS_LIMITED = 1 << 23  # maxmemory-clients is set
 LOADING_ASIDE = 1 << 22  # the data set is served while its successor is read beside it
+NEEDS_INDEX = 1 << 24  # always: who walks over all keys may have to wait for their index
 GUARDED = 1 << 21  # always: DEBUG and MODULE ask the configuration
 # Conditions of one session.
 NEEDS_AUTH = 1 << 10
@@ -61,6 +62,8 @@ def trips_of(flags: int) -> int:
         trips |= PAUSED_WRITES
     if flags & r.READONLY:
         trips |= TRACKING
+    if flags & r.TOUCHES_ARBITRARY_KEYS:
+        trips |= NEEDS_INDEX
     if flags & r.PROTECTED:
         trips |= GUARDED
     return trips

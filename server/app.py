@@ -21,6 +21,7 @@ from server.crash import CrashReports
 from server.debug_switches import DebugSwitches
 from server.dispatch import Dispatcher
 from server.greeting import greet, set_title, warn_of_system
+from server.index_growth import IndexGrowth
 from server.info import Info
 from server.latency import Latency
 from server.lifecycle import Lifecycle
@@ -114,6 +115,7 @@ class Application:
         self.reactor.on_close = self.forget
         self.reactor.before_sleep.append(services.tracking.broadcast)
         services.info.on_debug = self.measure_turns
+        IndexGrowth(services, self.reactor)
         services.dispatch.gate.check_memory = MemoryPolicy(services, self.reactor).check
         services.dispatch.gate.evict_clients = ClientMemory(services, self.reactor).check
         reception = Reception(services, self.reactor)

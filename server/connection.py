@@ -13,7 +13,7 @@ from protocol.encoder import error_line
 from protocol.parser import RequestParser, Run
 from server.client_description import describe
 from server.log import VERBOSE
-from server.session import BLOCKED, CLOSING, DOOMED, PAUSED
+from server.session import BLOCKED, CLOSING, DOOMED, HELD, PAUSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Connection:
             if self.services.log.threshold <= VERBOSE:
                 line = describe(session).decode("latin-1")
                 self.services.log.verbose("Client closed connection " + line)
-            if self.armed or session.halted & (BLOCKED | CLOSING | PAUSED):
+            if self.armed or session.halted & (BLOCKED | CLOSING | HELD | PAUSED):
                 session.doom()  # nobody reads what it could still be sent
             return True
         length = len(data)

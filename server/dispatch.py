@@ -16,7 +16,7 @@ from time import perf_counter_ns
 
 from protocol.encoder import encode_run, error_line
 from protocol.reply import NO_REPLY, OK, QUEUED, Block, Constant, ErrorReply
-from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, NO_TOUCH, RESTRICTED, TRACKING
+from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, NEEDS_INDEX, NO_TOUCH, RESTRICTED, TRACKING
 from server.gate import ASIDE, Gate
 from server.propagation import Propagation
 from server.registry import READONLY, wrong_arity
@@ -64,7 +64,7 @@ class Dispatcher:
         self.clock = keyspace.clock
         self.stats = services.stats
         self.changes = keyspace.changes
-        self.mode = GUARDED
+        self.mode = GUARDED | NEEDS_INDEX
         self.gate = Gate(self, services)
         self.propagation = Propagation(self)
         self.listeners: List[Any] = []  # told of each change: note(db, key, event, session)

@@ -61,6 +61,7 @@ class Gate:
         self.check_permission: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
         self.check_memory: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
         self.evict_clients: Optional[Callable[[Session, Sequence[bytes]], bool]] = None
+        self.await_index: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], bool]] = None
         self.disk_refusal: Callable[[], bytes] = lambda: b"MISCONF Errors writing to disk."
         self.busy_refusal = BUSY_SCRIPT  # which of its two wordings, while a script runs on
         self.feed_monitors: Optional[Callable[[Session, Sequence[bytes]], None]] = None
@@ -120,6 +121,8 @@ class Gate:
                 raise CommandError(b"ERR Command not allowed inside a transaction")
             session.transaction.queue(spec, argv)
             return QUEUED
+        if mode & when.NEEDS_INDEX and self.await_index is not None and self.await_index(session, spec, argv):
+            return ASIDE
         if mode & when.NO_TOUCH and spec.name not in TOUCHES:
             return self.run_untouched(session, spec, argv)
         return None

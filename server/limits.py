@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from server.session import BLOCKED, DOOMED
+from server.session import BLOCKED, DOOMED, HELD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Limits:
     @staticmethod
     def may_idle(session: Session) -> bool:
         """Replicas, the master, subscribers and whoever waits in a blocking command are silent for a reason."""
-        return session.kind != b"normal" or bool(session.halted & BLOCKED)
+        return session.kind != b"normal" or bool(session.halted & (BLOCKED | HELD))
 
     def close_idle(self) -> None:
         """Close who has been silent for longer than `timeout`, and come back when the next one could be.

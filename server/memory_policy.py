@@ -14,7 +14,6 @@ A command never waits longer than EVICTION_NS for keys to go: the rest goes at t
 
 from __future__ import annotations
 
-import gc
 from itertools import islice
 from time import perf_counter_ns
 
@@ -42,7 +41,6 @@ MIN_SLACK_BYTES = 16 * 1024
 SAMPLED_KEYS = 32
 NEW_SHARE = 0.1  # of the last samples in the mean of all before
 LARGE = 400  # a string of more bytes, or a container of more elements, is not in the interpreter's small blocks
-GROWING_NS = 500_000  # of each turn, for the index of keys that were there before the limit
 MAX_BATCH = 64  # keys given up between two measurements
 KEPT, UNDER_WAY, EXHAUSTED = 0, 1, 2
 
@@ -62,7 +60,6 @@ class MemoryPolicy:
         self.used = 0  # at the last measurement, and what commands have brought since
         self.measured_ns = 0
         self.is_over = False  # keys still have to go
-        self.grows_index = False  # what samples are taken from is not complete
         self.means: dict[int, float] = {}  # by database: a key's bytes of malloc's memory, over the last samples
         self.over_since_ns = 0
         self.exceeded_ns = 0
@@ -99,10 +96,6 @@ class MemoryPolicy:
             dispatch.mode |= admission.MEMORY_LIMITED
             self.measured_ns = 0
             self.is_over = True  # look at the end of this turn
-            if self.evicts:
-                self.grows_index = True
-                for db in self.keyspace.databases:
-                    db.sampling_index()
         else:
             dispatch.mode &= ~admission.MEMORY_LIMITED
             self.end_of_excess()
@@ -157,9 +150,9 @@ class MemoryPolicy:
             count = len(db.data)
             if count:
                 samples = min(count, MAX_BATCH)
-                if db.index is not None:
-                    keys = [db.index.random(self.chooser.rng) for _ in range(samples)]
-                else:
+                if db.index is not None or self.keyspace.entries.can_jump:
+                    keys = [db.pick(self.chooser.rng) for _ in range(samples)]
+                else:  # an index would slow down every command
                     keys = list(islice(db.data, samples))
                 sizes = [usage(key, db.data[key], self.keyspace.limits) for key in keys]
                 total += sum(sizes) * count // len(keys)
@@ -174,8 +167,7 @@ class MemoryPolicy:
         for db in self.keyspace.databases:
             data = db.data
             if data:
-                index = db.sampling_index()
-                sizes = [outside_blocks(data[index.random(rng)]) for _ in range(SAMPLED_KEYS)]
+                sizes = [outside_blocks(data[db.pick(rng)]) for _ in range(SAMPLED_KEYS)]
                 mean = sum(sizes) / SAMPLED_KEYS
                 before = self.means.get(db.number)
                 mean = self.means[db.number] = mean if before is None else before + (mean - before) * NEW_SHARE
@@ -254,26 +246,9 @@ class MemoryPolicy:
     # The end of a turn -----------------------------------------------------------------------------------------
 
     def before_sleeping(self) -> None:
-        """Go on giving up keys where a command left off, and with the index of the keys."""
-        if self.grows_index:
-            self.grow_index()
+        """Go on giving up keys where a command left off."""
         if self.is_over and self.limit:
             if not self.applies():
                 self.is_over = False
             elif self.make_room() == UNDER_WAY:
                 self.reactor.has_more_to_do = True
-
-    def grow_index(self) -> None:
-        """Go on with what samples are taken from, until it is complete.
-
-        The collector would walk over the list of all keys three times, 20 ms each for a million, and over the pages.
-        There is no garbage among them: it rests meanwhile, and does not look at them afterwards.
-        """
-        self.grows_index = not all(db.grow_index(GROWING_NS) for db in self.keyspace.databases)
-        if self.grows_index:
-            self.reactor.has_more_to_do = True
-            gc.disable()
-        elif not gc.isenabled():
-            if hasattr(gc, "freeze"):
-                gc.freeze()
-            gc.enable()

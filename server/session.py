@@ -28,6 +28,7 @@ BLOCKED = 1  # waits in a blocking command
 PAUSED = 2  # CLIENT PAUSE holds it
 CLOSING = 4  # closes once its output is sent
 DOOMED = 8  # closes now, output or not
+HELD = 16  # its command waits for an index of the keys, which clients take for a slow command
 
 # How much of the output a client wants to hear (CLIENT REPLY).
 REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP = 0, 1, 2, 3

@@ -4,8 +4,8 @@ Owns the choice, not the deletion and not the limit. As in Redis a few keys are 
 stand in a small pool, which comes close to the exact order of the whole keyspace without keeping one. The LFU scale is
 Redis's: a byte that grows by chance, the less the higher it is, and falls with every `lfu-decay-time` minutes.
 
-Sampling uses the index that SCAN uses; who sets a limit builds it. Deadlines are a heap already: `volatile-ttl` takes
-its first key exactly.
+Samples are entries of the tables at random places (`storage.entries`), or come from the index that SCAN uses where that
+cannot be had. Deadlines are a heap already: `volatile-ttl` takes its first key exactly.
 """
 
 from __future__ import annotations
@@ -186,14 +186,21 @@ class Chooser:
 
     def sample(self, db: Database, count: int) -> list[bytes]:
         """Some keys that may be given up, at least one if there is one."""
-        index = db.sampling_index()
         rng = self.rng
         if not self.only_volatile:
-            return [index.random(rng) for _ in range(min(count, len(index)))]
+            return [db.pick(rng) for _ in range(count)]
         lapses = db.lapses
         found: list[bytes] = []
+        entries = self.space.entries
+        if entries.can_jump and not entries.is_sparse(lapses):
+            for _ in range(count):
+                volatile = entries.random(lapses, rng)
+                if volatile is not None:
+                    found.append(volatile)
+            if found:
+                return found
         for _ in range(count * TRIES_A_SAMPLE):
-            key = index.random(rng)
+            key = db.pick(rng)
             if key in lapses:
                 found.append(key)
                 if len(found) == count:

@@ -12,6 +12,7 @@ from time import perf_counter_ns
 from storage.clock import Clock
 from storage.database import Database
 from storage.deadlines import NEVER_MS, Alarm
+from storage.entries import Entries
 from storage.events import FLUSHED, SWAPPED
 from storage.lazyfree import Graveyard
 from storage.limits import EncodingLimits
@@ -37,6 +38,8 @@ class Keyspace:
         "limits",
         "databases",
         "graveyard",
+        "entries",
+        "grows_indexes",
         "alarm",
         "changes",
         "dirty",
@@ -63,6 +66,8 @@ class Keyspace:
         self.clock = clock or Clock()
         self.limits = limits or EncodingLimits()
         self.graveyard = Graveyard()
+        self.entries = Entries()
+        self.grows_indexes = False  # some database's index is being made: see `grow_indexes`
         self.alarm = Alarm()
         self.changes: list[Change] = []
         self.expired_fields_log: list[tuple[Database, bytes, list[bytes]]] = []
@@ -168,6 +173,16 @@ class Keyspace:
                 setattr(db, part, getattr(source, part))
             db.deadlines.alarm = db.field_deadlines.alarm = self.alarm
         self.alarm.due_ms = self.next_deadline_ms()
+        self.grows_indexes |= other.grows_indexes
+
+    def grow_indexes(self, budget_ns: int) -> bool:
+        """Go on with the indexes of databases for about this long; True when all are whole."""
+        ends_ns = perf_counter_ns() + budget_ns
+        for db in self.databases:
+            if not db.grow_index(ends_ns - perf_counter_ns()):
+                return False
+        self.grows_indexes = False
+        return True
 
     def __len__(self) -> int:
         return sum(map(len, self.databases))

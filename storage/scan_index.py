@@ -1,7 +1,7 @@
 """A second order of a set of keys: by a fixed hash, for cursors and for random choice.
 
-Owns the structure behind SCAN, HSCAN, SSCAN, RANDOMKEY, SPOP and eviction samples. Must not know what the keys
-name: its owner reports every key that comes (`add`, absent before) and goes (`discard`).
+Owns the structure behind SCAN, HSCAN, SSCAN, SPOP and, where `storage.entries` cannot help, random keys. Must not know
+what the keys name: its owner reports every key that comes (`add`, absent before) and goes (`discard`).
 
 A key's place is a pure function of the key: the top 48 bits of its hash (keyed SipHash, so no client can choose
 places). A cursor is the next place to visit. Hence the guarantee without any bookkeeping of scans: a key that is
@@ -28,8 +28,10 @@ from time import perf_counter_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Protocol
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Protocol
+
+    from storage.entries import Entries
 
     class RandomSource(Protocol):
         """Anything with `random.Random`'s first method; `_random.Random` will do."""
@@ -48,8 +50,6 @@ MERGE_BELOW = MERGED_KEYS // 2  # only a page as small as this asks for its neig
 BULK_KEYS = 40  # most keys a page gets on average when built at once; few then exceed PAGE_KEYS
 MAX_SLOTS_PER_PAGE = 16  # good hashes need 4 to 8; with bad ones a page grows instead of the directory
 MIN_DEPTH = 1  # so that one page never holds both signs, and the order of hash() is the order of places
-STRANDS = 512  # a growing index takes its keys in as many passes
-GROWN_TOGETHER = 256  # keys entered between two looks at the clock, about 200 us
 SPARSE = 4  # slots per page at which the directory may halve
 
 
@@ -331,20 +331,20 @@ class HashIndex:
 
 
 class GrowingIndex(HashIndex):
-    """An index of keys that are there already, made piece by piece while they come and go.
+    """An index of a table's keys that are there already, made piece by piece while they come and go.
 
-    Until `grow` has said True it holds only a part of them, spread evenly over all in the order of their coming: good
-    enough for samples, not for a scan. Takes the keys' list at once (10 ms for a million, where all of it takes 400).
+    Until `grow` has said True it holds only a part of them. Its owner reports what comes and goes from the beginning.
     """
 
-    __slots__ = ("waiting", "_touched", "_strand", "_at")
+    __slots__ = ("_table", "_entries", "_walk", "_touched", "_is_again")
 
-    def __init__(self, keys: Iterable[bytes]) -> None:
+    def __init__(self, table: Mapping[bytes, Any], entries: Entries) -> None:
         super().__init__()
-        self.waiting = list(keys)
-        self._touched: set[bytes] = set()  # what came or went meanwhile: the list says nothing about it any more
-        self._strand: list[bytes] = []  # each STRANDS-th key of those that wait
-        self._at = -1
+        self._table = table
+        self._entries = entries
+        self._walk = entries.walk(table)
+        self._touched: set[bytes] = set()  # what came or went meanwhile: the walk says nothing about it any more
+        self._is_again = False
 
     def add(self, key: bytes) -> None:
         self._touched.add(key)
@@ -359,18 +359,26 @@ class GrowingIndex(HashIndex):
         ends_ns = perf_counter_ns() + budget_ns
         touched = self._touched
         while True:
-            if not self._strand:
-                self._at += 1
-                if self._at == STRANDS:
-                    return True
-                self._strand = self.waiting[self._at :: STRANDS]
-            batch = self._strand[-GROWN_TOGETHER:]
-            del self._strand[-GROWN_TOGETHER:]
-            for key in batch:
-                if key not in touched:
-                    HashIndex.add(self, key)
-            if perf_counter_ns() > ends_ns:
-                return False
+            for keys in self._walk:
+                directory, shift = self._directory, self._shift
+                if touched:
+                    keys = [key for key in keys if key not in touched]
+                if self._is_again:
+                    keys = [key for key in keys if key not in directory[hash(key) >> shift]]
+                self._length += len(keys)
+                for key in keys:
+                    page = directory[hash(key) >> shift]
+                    page.append(key)
+                    if len(page) > PAGE_KEYS:
+                        self._split(page)
+                        directory, shift = self._directory, self._shift
+                if perf_counter_ns() > ends_ns:
+                    return False
+            if len(self) >= len(self._table):
+                return True
+            # The table was laid out anew meanwhile, and the walk has missed some keys.
+            self._is_again = True
+            self._walk = self._entries.walk(self._table)
 
 
 def shuffled_head(keys: list[bytes], count: int, rng: RandomSource) -> list[bytes]:

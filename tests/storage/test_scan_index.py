@@ -5,6 +5,7 @@ import random
 import pytest
 
 from storage import scan_index
+from storage.entries import Entries
 from storage.scan_index import CURSOR_MASK, PAGE_KEYS, GrowingIndex, HashIndex, shuffled_head
 
 
@@ -233,22 +234,47 @@ def test_popping_chooses_every_key_equally():
     assert 10 <= min(counts.values()) and max(counts.values()) <= 60  # 30 on average
 
 
-def test_a_growing_index_ends_with_the_keys_that_are_there_whatever_came_and_went_meanwhile():
+@pytest.mark.parametrize("can_jump", [True, False])
+@pytest.mark.parametrize("reach", [25_000, 200_000])
+def test_a_growing_index_ends_with_the_keys_that_are_there_whatever_came_and_went_meanwhile(reach, can_jump):
     chance = random.Random(5)
-    keys = {b"key:%d" % number for number in range(20_000)}
-    index = GrowingIndex(sorted(keys))
+    table = dict.fromkeys(sorted(numbered(20_000)))
+    entries = Entries()
+    if not can_jump:
+        entries._is_tried = True
+    index = GrowingIndex(table, entries)
     grown = False
     while not grown:
         grown = index.grow(0)
-        for number in chance.sample(range(25_000), 20):
+        # With the longer reach nearly all come, and the table is laid out anew while it is walked over.
+        for number in chance.sample(range(reach), reach // 1000):
             key = b"key:%d" % number
-            if key in keys:
-                keys.discard(key)
+            if key in table:
+                del table[key]
                 index.discard(key)
             else:
-                keys.add(key)
+                table[key] = None
                 index.add(key)
-        assert index.random(chance) in keys
+        assert index.random(chance) in table
     index = HashIndex.like(index)
     index._check()
-    assert sorted(index.scan(0, 1 << 30)[1]) == sorted(keys)
+    assert sorted(index.scan(0, 1 << 30)[1]) == sorted(table)
+
+
+def test_a_growing_index_walks_again_when_the_table_was_laid_out_anew_behind_its_back():
+    table = dict.fromkeys(numbered(3000))
+    index = GrowingIndex(table, Entries())
+    for number in range(500):
+        del table[b"key:%d" % number]
+        index.discard(b"key:%d" % number)
+    while len(index) < 1000:
+        assert not index.grow(0)
+    for number in range(20_000):  # the gap in front is closed: all move by 500 places
+        key = b"new:%d" % number
+        table[key] = None
+        index.add(key)
+        del table[key]
+        index.discard(key)
+    while not index.grow(0):
+        pass
+    assert sorted(HashIndex.like(index).scan(0, 1 << 30)[1]) == sorted(table)

@@ -1,0 +1,83 @@
+"""Making the index of many keys without holding up anybody but those who need it.
+
+SCAN walks in the order of an index that is made when it is first needed; of a million keys that takes 0.3 s at once. So
+the client that asks is put aside with its command, the index grows a little in each turn while everybody else is
+served, and the command runs when it is whole: for the client, a slow first call. It does not count as blocked, and its
+later commands wait behind. Where a command cannot be put aside (in a transaction, in a script, from the master) the
+index is made at once, that of few keys always.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from server.session import DOOMED, HELD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Sequence
+
+    from server.reactor import Reactor
+    from server.registry import CommandSpec
+    from server.services import Services
+    from server.session import Session
+
+GROWING_NS = 500_000  # of each turn
+GROWING_NS_WHILE_WAITING = 1_000_000  # if somebody waits for it
+
+
+class IndexGrowth:
+    """Grows indexes at the end of turns, and keeps who waits for them."""
+
+    def __init__(self, services: Services, reactor: Reactor) -> None:
+        self.services = services
+        self.reactor = reactor
+        self.waiting: Dict[Session, Sequence[bytes]] = {}  # what they were about to run
+        self.collector_rests = False
+        services.dispatch.gate.await_index = self.await_index
+        services.clients.on_forget.append(self.forget)
+        reactor.before_sleep.append(self.before_sleeping)
+
+    def await_index(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> bool:
+        """Whether the session waits now, as its command would need an index that is still to be made."""
+        if session.connection is None or spec.name not in (b"scan", b"randomkey"):
+            return False
+        if spec.name == b"randomkey" and self.services.keyspace.entries.can_jump:
+            return False
+        if session.db.begin_index():
+            return False
+        session.halted |= HELD
+        self.waiting[session] = argv
+        return True
+
+    def before_sleeping(self) -> None:
+        """Go on with what has been begun; who waited for it has its turn again."""
+        keyspace = self.services.keyspace
+        if keyspace.grows_indexes:
+            if not keyspace.grow_indexes(GROWING_NS_WHILE_WAITING if self.waiting else GROWING_NS):
+                self.reactor.has_more_to_do = True
+                # There is no garbage among the pages, and walking over them takes some 10 ms each time.
+                if gc.isenabled():
+                    gc.disable()
+                    self.collector_rests = True
+            elif self.collector_rests:
+                self.collector_rests = False
+                if hasattr(gc, "freeze"):
+                    gc.freeze()
+                gc.enable()
+        if self.waiting:
+            self.resume()
+
+    def resume(self) -> None:
+        """Let those go on whose database is ready: also because it was emptied, or exchanged with another one."""
+        for session in [session for session in self.waiting if not session.db.has_growing_index()]:
+            argv = self.waiting.pop(session)
+            session.halted &= ~HELD
+            if not session.halted & DOOMED:
+                # It is judged again, as if it came only now.
+                session.pending = iter([argv, *(session.pending or ())])
+                self.services.resumed.append(session)
+
+    def forget(self, session: Session) -> None:
+        """The session is being closed."""
+        self.waiting.pop(session, None)

@@ -1,0 +1,175 @@
+"""The first SCAN of many keys, in process: who waits for the index, and who does not."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from server import index_growth
+from server.app import Application
+from server.config.command_line import configure
+from server.log import Log
+from storage.database import GROWS_FROM
+from storage.entries import BATCH
+from tests.harness.wire import encode
+
+KEYS = GROWS_FROM + 2000
+TURNS = KEYS // BATCH
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    # One batch of keys a turn, however fast the machine is.
+    monkeypatch.setattr(index_growth, "GROWING_NS", 0)
+    monkeypatch.setattr(index_growth, "GROWING_NS_WHILE_WAITING", 0)
+    config = configure(["--port", "0", "--save", "", "--unixsocket", str(tmp_path / "socket")])
+    app = Application(config, Log("nothing"))
+    app.listening.open()
+    fill(app)
+    yield app
+    app.close()
+
+
+def fill(app, number: int = 0) -> None:
+    for key in range(KEYS):
+        app.services.keyspace.databases[number].put(b"key:%d" % key, b"v")
+
+
+@pytest.fixture
+def connect(app):
+    opened = []
+
+    def open_one() -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(5)
+        client.connect(app.config.unixsocket)
+        app.reactor.turn(0.1)
+        opened.append(client)
+        return client
+
+    yield open_one
+    for client in opened:
+        client.close()
+
+
+def answer(app, client: socket.socket, *words: str) -> bytes:
+    client.sendall(encode(*words))
+    app.reactor.turn(0.1)
+    return client.recv(1 << 20)
+
+
+def is_silent(client: socket.socket) -> bool:
+    client.settimeout(0)
+    try:
+        client.recv(1)
+    except BlockingIOError:
+        return True
+    finally:
+        client.settimeout(5)
+    return False
+
+
+def turns_until_served(app) -> int:
+    turns = 0
+    while not app.reactor.wait_s():
+        app.reactor.turn(0.0)
+        turns += 1
+    return turns
+
+
+def sessions(app):
+    return list(app.services.clients)
+
+
+def test_the_first_scan_of_many_keys_waits_while_others_are_served_and_keeps_its_place_in_the_pipeline(app, connect):
+    asking, other = connect(), connect()
+    asking.sendall(encode("PING") + encode("SCAN", "0", "COUNT", str(2 * KEYS)) + encode("ECHO", "after"))
+    app.reactor.turn(0.1)
+    assert asking.recv(100) == b"+PONG\r\n"
+    assert answer(app, other, "SET", "new", "v") == b"+OK\r\n"
+    assert answer(app, other, "DEL", "key:1", "key:%d" % (KEYS - 1)) == b":2\r\n"
+    assert answer(app, other, "CLIENT", "UNBLOCK", str(sessions(app)[0].id)) == b":0\r\n"
+    assert b"blocked_clients:0\r\n" in answer(app, other, "INFO", "clients")
+    assert answer(app, other, "CLIENT", "LIST").count(b" flags=U ") == 2
+    assert is_silent(asking)
+    assert turns_until_served(app) > TURNS // 2
+    reply = asking.recv(1 << 20)
+    assert reply.startswith(b"*2\r\n$1\r\n0\r\n*%d\r\n" % (KEYS - 1)) and b"\r\nnew\r\n" in reply
+    assert reply.endswith(b"$5\r\nafter\r\n")
+    # From now on nobody waits.
+    asking.sendall(encode("SCAN", "0"))
+    app.reactor.turn(0.1)
+    assert asking.recv(1000).startswith(b"*2\r\n")
+
+
+def test_random_keys_wait_for_no_index_where_entries_are_found_by_their_places(app, connect):
+    if not app.services.keyspace.entries.can_jump:
+        pytest.skip("this interpreter's dictionaries cannot be entered in the middle")
+    assert answer(app, connect(), "RANDOMKEY").startswith(b"$")
+    assert app.services.keyspace.databases[0].index is None
+
+
+def test_random_keys_wait_for_the_index_where_there_is_no_other_way(app, connect):
+    app.services.keyspace.entries._is_tried = True
+    client = connect()
+    client.sendall(encode("RANDOMKEY"))
+    app.reactor.turn(0.1)
+    assert is_silent(client)
+    turns_until_served(app)
+    assert client.recv(100).startswith(b"$")
+
+
+def test_in_a_transaction_the_index_is_made_at_once(app, connect):
+    client = connect()
+    client.sendall(encode("MULTI") + encode("SCAN", "0", "COUNT", str(2 * KEYS)) + encode("EXEC"))
+    app.reactor.turn(0.1)
+    assert client.recv(1 << 20).startswith(b"+OK\r\n+QUEUED\r\n*1\r\n*2\r\n$1\r\n0\r\n*%d\r\n" % KEYS)
+
+
+def test_few_keys_are_indexed_at_once(app, connect):
+    client = connect()
+    assert answer(app, client, "FLUSHALL") == b"+OK\r\n"
+    answer(app, client, "SET", "k", "v")
+    assert answer(app, client, "SCAN", "0") == b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\nk\r\n"
+
+
+def test_a_client_that_leaves_while_it_waits_leaves_nothing_behind(app, connect):
+    leaving, killed, other = connect(), connect(), connect()
+    killed_id = sessions(app)[1].id
+    for client in (leaving, killed):
+        client.sendall(encode("SCAN", "0"))
+    app.reactor.turn(0.1)
+    leaving.close()
+    app.reactor.turn(0.1)
+    assert answer(app, other, "CLIENT", "KILL", "ID", str(killed_id)) == b":1\r\n"
+    assert len(sessions(app)) == 1
+    turns_until_served(app)
+    assert answer(app, other, "PING") == b"+PONG\r\n"
+
+
+@pytest.mark.parametrize("deed", ["FLUSHALL", "SWAPDB 0 1", "SWAPDB 0 2"])
+def test_who_waits_scans_what_its_database_holds_when_it_is_served(app, connect, deed):
+    fill(app, 2)
+    asking, other = connect(), connect()
+    asking.sendall(encode("SCAN", "0", "COUNT", str(2 * KEYS)))
+    app.reactor.turn(0.1)
+    assert answer(app, other, *deed.split()) == b"+OK\r\n"
+    turns_until_served(app)
+    count = KEYS if deed.endswith("2") else 0
+    assert asking.recv(1 << 20).startswith(b"*2\r\n$1\r\n0\r\n*%d\r\n" % count)
+    app.services.keyspace._check()
+
+
+def test_a_turn_of_making_the_index_ends_after_its_budget(app, connect):
+    batches = []
+    database = app.services.keyspace.databases[0]
+    asking = connect()
+    asking.sendall(encode("SCAN", "0"))
+    app.reactor.turn(0.1)
+    before = len(database.index)
+    for _ in range(5):
+        app.reactor.turn(0.0)
+        batches.append(len(database.index) - before)
+        before = len(database.index)
+    assert set(batches) == {BATCH}
