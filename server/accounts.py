@@ -65,7 +65,6 @@ class Accounts:
         if config.requirepass:
             self.follow_requirepass(config)
         config.on_change("requirepass", self.follow_requirepass)
-        config.on_change("acllog-max-len", self.follow_log_length)
         config.user_lines = self.lines
 
     def new_user(self, name: bytes) -> User:
@@ -110,13 +109,13 @@ class Accounts:
             if not session.authenticated:
                 session.await_login(needed)
 
-    def authenticate(self, session: Session, username: bytes, password: bytes, word: bytes) -> Optional[User]:
-        """The user if the password is right. A refusal is counted and logged under the command's `word`."""
+    def authenticate(self, session: Session, username: bytes, password: bytes, argv: Sequence[bytes]) -> Optional[User]:
+        """The user if the password is right. A refusal is counted and logged, under the command's word as sent."""
         user = self.users.get(username)
         if user is not None and user.accepts(password):
             return user
         self.services.stats.acl_denied_auth += 1
-        self.note_refusal(session, b"auth", word, username)
+        self.note_refusal(session, b"auth", argv[0], username, argv=argv)
         return None
 
     # Permission ------------------------------------------------------------------------------------------------
@@ -129,7 +128,7 @@ class Accounts:
         verdict, at = user.judge(spec, argv)
         if verdict == ALLOWED:
             return
-        self.count_refusal(session, verdict, spec, argv[at])
+        self.count_refusal(session, verdict, spec, argv[at], argv=argv)
         raise CommandError(b"NOPERM " + wording(verdict, user, spec, argv[at], False))
 
     def explain(self, user: User, spec: CommandSpec, argv: Sequence[bytes]) -> Optional[bytes]:
@@ -143,7 +142,7 @@ class Accounts:
         verdict, at = user.judge(spec, argv) if user is not None else (ALLOWED, 0)
         if verdict == ALLOWED:
             return None
-        self.count_refusal(session, verdict, spec, argv[at], b"multi")
+        self.count_refusal(session, verdict, spec, argv[at], b"multi", argv)
         return (
             b"NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. "
             b"This command is no longer allowed for the following reason: " + LOST_IN_EXEC[verdict]
@@ -166,7 +165,13 @@ class Accounts:
         return spec is not None and session.user.reads_all_keys(spec, argv)
 
     def count_refusal(
-        self, session: Session, verdict: int, spec: CommandSpec, subject: bytes, context: bytes = b""
+        self,
+        session: Session,
+        verdict: int,
+        spec: CommandSpec,
+        subject: bytes,
+        context: bytes = b"",
+        argv: Optional[Sequence[bytes]] = None,
     ) -> None:
         stats = self.services.stats
         if verdict == DENIED_COMMAND:
@@ -176,7 +181,7 @@ class Accounts:
             stats.acl_denied_key += 1
         else:
             stats.acl_denied_channel += 1
-        self.note_refusal(session, REASON_NAMES[verdict], subject, session.user.name, context)
+        self.note_refusal(session, REASON_NAMES[verdict], subject, session.user.name, context, argv)
 
     # The log ---------------------------------------------------------------------------------------------------
 
@@ -189,20 +194,23 @@ class Accounts:
         return self._log
 
     def note_refusal(
-        self, session: Session, reason: bytes, subject: bytes, username: bytes, context: bytes = b""
+        self,
+        session: Session,
+        reason: bytes,
+        subject: bytes,
+        username: bytes,
+        context: bytes = b"",
+        argv: Optional[Sequence[bytes]] = None,
     ) -> None:
+        """Put a refusal in the log; `argv` is what the client that is described with it has sent."""
         from server.client_description import describe
 
         if not context:
             context = b"multi" if session.mode & admission.IN_MULTI else b"toplevel"
         services = self.services
-        client = describe(services.dispatch.current or session)
+        client = describe(services.dispatch.current or session, argv)
         length = services.config.acllog_max_len
         self.log.add(reason, context, subject, username, client, services.keyspace.clock.now_ms, length)
-
-    def follow_log_length(self, config: Any) -> Optional[str]:
-        self.log.trim(config.acllog_max_len)
-        return None
 
     # Changing users --------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ PREFIX_BYTES = 60
 # `qbuf-free`, `rbs` and `rbp`; `tot-mem` is what is really held.
 QUERY_BUFFER_BYTES = 20474
 IDLE_MS = 2000
+EXEC = (b"EXEC",)
 LARGE_INPUT_MS = 500
 MIN_REPLY_BUFFER_BYTES = 1024
 REPLY_BUFFER_BYTES = 16 * 1024  # Redis shows output up to here as `obl`, what is longer as a list: `oll`, `omem`
@@ -42,7 +43,7 @@ def flags_of(session: Session) -> bytes:
         letters += b"M"
     if session.kind == b"pubsub":
         letters += b"P"
-    if session.mode & admission.IN_MULTI:
+    if session.mode & admission.IN_MULTI or session.executing is not None:
         letters += b"x"
     if session.halted & (BLOCKED | PAUSED):
         letters += b"b"
@@ -134,14 +135,17 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
         patterns = len(subscriptions.patterns)
         shard_channels = len(subscriptions.shard_channels)
     queued, queued_bytes = -1, 0
-    if session.mode & admission.IN_MULTI and session.transaction is not None:
-        queued = len(session.transaction)
-        vectors = [vector for _, vector in session.transaction.vectors]
+    transaction = session.executing or session.transaction
+    if transaction is not None:
+        queued = len(transaction)
+        vectors = [vector for _, vector in transaction.vectors]
         queued_bytes = sum([sum(map(len, vector)) + POINTER_BYTES * len(vector) for vector in vectors])
     query_bytes = connection.parser.pending_bytes() if connection is not None else 0
     room = query_room(session, now_ms)
     argv_bytes = 0
     if argv is not None:
+        if session.executing is not None:
+            argv = EXEC  # this is what it sent
         query_bytes += request_bytes(argv)
         argv_bytes = sum(map(len, argv))
     elif session.waiter is not None:

@@ -506,6 +506,7 @@ class Dispatcher:
         last: CommandSpec | None = None
         counters: Any = None
         calls = 0
+        is_denied = False
         self.depth += 1
         try:
             stamp = run_start = perf_counter_ns()
@@ -513,7 +514,9 @@ class Dispatcher:
                 if session.mode & RESTRICTED:
                     refusal = self.gate.refusal_in_exec(session, spec, argv)
                     if refusal is not None:
+                        self.stats.count_error(refusal.text)
                         append(error_line(refusal.text))
+                        is_denied = True
                         continue
                 if spec is not last:
                     if calls:
@@ -538,6 +541,7 @@ class Dispatcher:
                 if changes or session.propagation is not None:
                     self.settle(session, spec, argv)
                 calls += 1
+                is_denied = False
                 now = perf_counter_ns()
                 if now - stamp > slow_ns and self.observe_slow is not None and reply.__class__ is not Block:
                     self.observe_slow(session, spec, argv, now - stamp)
@@ -558,6 +562,8 @@ class Dispatcher:
                     append(session.encoders[reply.__class__](reply))
             if calls:
                 counters.count(calls, stamp - run_start)
+            if is_denied:  # an error that belongs to no command that ran is EXEC's own
+                self.stats.commands[self.exec.id].failed += 1
         finally:
             self.depth -= 1
         encoded = b"".join(lines)

@@ -69,6 +69,7 @@ class Session:
         "large_input_ms",
         "large_reply_ms",
         "transaction",
+        "executing",
         "watched",
         "denies_blocking",
         "waiter",
@@ -111,6 +112,7 @@ class Session:
         self.large_input_ms = 0
         self.large_reply_ms = 0  # when much was last sent at once
         self.transaction: Any = None
+        self.executing: Any = None  # the transaction whose EXEC is under way
         self.watched: Any = None
         self.denies_blocking = False
         self.waiter: Any = None

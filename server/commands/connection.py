@@ -39,9 +39,9 @@ INT_MAX = 2**31 - 1
 ROLE_REPLICA, ROLE_MASTER = b"replica", b"master"
 
 
-def log_in(ctx: Session, word: bytes, username: bytes, password: bytes) -> None:
-    """Make the session the user's, or refuse; `word` is the command as the log of refusals names it."""
-    user = ctx.server.accounts.authenticate(ctx, username, password, word)
+def log_in(ctx: Session, argv: Argv, username: bytes, password: bytes) -> None:
+    """Make the session the user's, or refuse, with `argv` in the log of refusals."""
+    user = ctx.server.accounts.authenticate(ctx, username, password, argv)
     if user is None:
         raise CommandError(WRONG_PASSWORD)
     ctx.become(user)
@@ -64,9 +64,9 @@ def auth(ctx: Session, argv: Argv) -> Any:
     if len(argv) == 2:
         if accounts.default.nopass:
             raise CommandError(NO_PASSWORD_SET)
-        log_in(ctx, argv[0], accounts.default.name, argv[1])
+        log_in(ctx, argv, accounts.default.name, argv[1])
     else:
-        log_in(ctx, argv[0], argv[1], argv[2])
+        log_in(ctx, argv, argv[1], argv[2])
     return OK
 
 
@@ -105,7 +105,7 @@ def hello(ctx: Session, argv: Argv) -> Any:
         else:
             raise CommandError(b"ERR Syntax error in HELLO option '%b'" % c_text(argv[at]))
     if credentials is not None:
-        log_in(ctx, argv[0], *credentials)
+        log_in(ctx, argv, *credentials)
     if not ctx.authenticated:
         raise CommandError(HELLO_NEEDS_AUTH)
     if name is not None:

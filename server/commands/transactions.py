@@ -79,9 +79,11 @@ def exec_(ctx: Session, argv: Argv) -> Any:
     if is_broken:
         return NULL_ARRAY
     denied, ctx.denies_blocking = ctx.denies_blocking, True
+    ctx.executing = transaction
     try:
         return ctx.server.dispatch.call_all(ctx, transaction.vectors)
     finally:
+        ctx.executing = None
         ctx.denies_blocking = denied
 
 

@@ -80,6 +80,21 @@ def test_exec_says_why_a_queued_command_is_no_longer_allowed_and_runs_the_others
         ]
 
 
+def test_an_exec_with_refused_commands_counts_them_and_shows_as_itself(secured, admin):
+    with log_in(secured, admin, "+@all", "~*") as client:
+        for words in (["MULTI"], ["CLIENT", "INFO"], ["SET", "k", "v"], ["GET", "k"]):
+            client.command(*words)
+        admin.command("ACL", "SETUSER", "u", "-set", "-get")
+        shown = client.command("EXEC")[1][0][1]
+        described = admin.ask("ACL", "LOG", "1")[0][13]
+    for line in (shown, described):
+        assert b" flags=x " in line and b" multi=3 " in line and b" argv-mem=4 " in line and b" cmd=exec " in line
+    about = admin.ask("INFO", "everything")
+    assert b"errorstat_NOPERM:count=2\r\n" in about and b"total_error_replies:2\r\n" in about
+    counted = about.split(b"cmdstat_exec:")[1].split(b"\r\n")[0]
+    assert counted.endswith(b"rejected_calls=0,failed_calls=1")
+
+
 def test_a_refusal_while_queueing_spoils_the_transaction(secured, admin):
     with log_in(secured, admin, "+@all", "-set", "~*") as client:
         client.command("MULTI")
@@ -108,7 +123,11 @@ def test_refusals_are_logged_once_and_counted(secured, admin):
     for line in (b"auth:1", b"cmd:3", b"key:1", b"channel:0"):
         assert b"\r\nacl_access_denied_" + line + b"\r\n" in about
     admin.command("CONFIG", "SET", "acllog-max-len", "2")
-    assert len(admin.ask("ACL", "LOG")) in (2, 4)  # a real server shortens with the next entry
+    assert len(admin.ask("ACL", "LOG")) == 4
+    admin.command("AUTH", "u", "again")
+    assert len(admin.ask("ACL", "LOG")) == 4  # the same refusal once more: no new entry, nothing to shorten for
+    admin.command("AUTH", "v", "wrong")
+    assert len(admin.ask("ACL", "LOG")) == 2
     assert admin.ask("ACL", "LOG", "RESET") == b"OK"
     assert admin.ask("ACL", "LOG") == []
 
