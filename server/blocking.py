@@ -14,10 +14,22 @@ from __future__ import annotations
 from time import monotonic
 
 from protocol.reply import Block
-from server.admission import MONITORED
+from server.admission import (
+    DISK_FAILED,
+    MEMORY_LIMITED,
+    MONITORED,
+    NEEDS_AUTH,
+    READ_ONLY_REPLICA,
+    RESTRICTED,
+    STALE_DATA,
+    TOO_FEW_REPLICAS,
+)
 from server.session import BLOCKED, DOOMED
-from storage.errors import UNBLOCKED
+from storage.errors import UNBLOCKED, CommandError
 from storage.events import FLUSHED, SWAPPED
+
+# What may have come about while a client waited, and refuses its command when a key would serve it.
+REFUSES = NEEDS_AUTH | RESTRICTED | MEMORY_LIMITED | DISK_FAILED | TOO_FEW_REPLICAS | READ_ONLY_REPLICA | STALE_DATA
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,6 +171,17 @@ class Blocking:
             if queue:
                 self.serve(place, list(queue))
 
+    def refusal_of(self, waiter: Waiter) -> bytes | None:
+        """Why a waiter's command may not run any more: rights and conditions may have changed while it waited."""
+        dispatch = self.services.dispatch
+        mode = waiter.spec.trips & (dispatch.mode | waiter.session.mode) & REFUSES
+        if mode:
+            try:
+                dispatch.gate.judge(waiter.session, waiter.spec, waiter.argv, mode)
+            except CommandError as error:
+                return error.text
+        return None
+
     def serve(self, place: Place, waiters: List[Waiter]) -> None:
         number, key = place
         dispatch = self.services.dispatch
@@ -176,9 +199,16 @@ class Blocking:
             # Pushes to itself follow its reply; monitors saw the command when it came.
             current, dispatch.current = dispatch.current, session
             monitored, dispatch.mode = dispatch.mode & MONITORED, dispatch.mode & ~MONITORED
-            reply = dispatch.call(session, waiter.spec, waiter.argv)
+            refusal = self.refusal_of(waiter)
+            reply = dispatch.call(session, waiter.spec, waiter.argv) if refusal is None else None
             dispatch.current = current
             dispatch.mode |= monitored
+            if refusal is not None:
+                self.release(waiter)
+                self.services.stats.of(waiter.spec).rejected += 1
+                self.services.stats.count_error(refusal)
+                session.emit_error(refusal)
+                continue
             if reply.__class__ is Block:
                 continue
             self.release(waiter)

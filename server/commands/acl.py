@@ -146,12 +146,9 @@ def acl_setuser(ctx: Session, argv: Argv) -> Any:
 def acl_deluser(ctx: Session, argv: Argv) -> int:
     """Forget users and disconnect their clients."""
     accounts = ctx.server.accounts
-    deleted = 0
-    for name in argv[2:]:
-        if name == accounts.default.name:
-            raise CommandError(b"ERR The 'default' user cannot be removed")
-        deleted += accounts.delete_user(name)
-    return deleted
+    if accounts.default.name in argv[2:]:
+        raise CommandError(b"ERR The 'default' user cannot be removed")
+    return sum([accounts.delete_user(name) for name in argv[2:]])
 
 
 @server.command(

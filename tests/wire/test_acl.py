@@ -152,7 +152,9 @@ def test_deluser_disconnects_the_user_s_clients_and_nobody_else(secured, admin):
         assert admin.ask("ACL", "DELUSER", "u", "nobody") == 1
         assert client.read_until_closed() == b""
     assert admin.ask("ACL", "USERS") == [b"default"]
-    assert admin.command("ACL", "DELUSER", "default") == (b"-", b"ERR The 'default' user cannot be removed")
+    admin.command("ACL", "SETUSER", "v")
+    assert admin.command("ACL", "DELUSER", "v", "default") == (b"-", b"ERR The 'default' user cannot be removed")
+    assert admin.ask("ACL", "USERS") == [b"default", b"v"]
 
 
 def test_a_user_that_deletes_itself_reads_the_answer_and_is_gone(secured, admin):

@@ -373,3 +373,22 @@ def test_a_hundred_waiters_are_served_by_one_push_in_order_of_arrival(server, wi
     finally:
         for waiter in waiters:
             waiter.close()
+
+
+def test_who_loses_the_right_while_waiting_is_refused_when_the_key_comes_and_leaves_it_to_others(start_server):
+    server = start_server()
+    with server.wire() as admin, server.wire() as client, server.wire() as other:
+        admin.command("ACL", "SETUSER", "u", "on", "nopass", "+@all", "~*")
+        client.command("AUTH", "u", "")
+        client.send(encode("BLPOP", "k", 0))
+        until_blocked(admin, 1)
+        other.send(encode("BLPOP", "k", 0))
+        admin.command("ACL", "SETUSER", "u", "resetkeys")
+        until_blocked(admin, 2)
+        assert admin.ask("RPUSH", "k", "v") == 1
+        assert client.read() == (b"-", b"NOPERM No permissions to access a key")
+        assert other.read()[1] == [(b"$", b"k"), (b"$", b"v")]
+        about = admin.ask("INFO", "everything")
+        counted = about.split(b"cmdstat_blpop:")[1].split(b"\r\n")[0]
+        assert counted.startswith(b"calls=1,") and counted.endswith(b"rejected_calls=1,failed_calls=0")
+        assert b"errorstat_NOPERM:count=1\r\n" in about
