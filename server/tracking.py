@@ -245,7 +245,9 @@ class TrackingTable:
         self.total_items = 0
         for session in self.sessions:
             self.tell(session, None)
-        self.is_flush_awaited = False
+        if self.is_flush_awaited:
+            self.broadcast()  # Redis sleeps before it replies
+            self.is_flush_awaited = False
 
     def broadcast(self) -> None:
         """Before sleeping: tell broadcasting clients of the keys that changed in this turn."""

@@ -117,7 +117,8 @@ def begin_flush(ctx: Session, argv: Argv) -> bool:
     Either way the keys are gone at once and their memory is freed in slices; but in Redis a client waits for the end
     of a synchronous flush, and so hears that its keys are invalid before it hears OK.
     """
-    mode = argv[1].upper() if len(argv) > 1 else b"SYNC"
+    usual = b"ASYNC" if ctx.server.config.lazyfree_lazy_user_flush else b"SYNC"
+    mode = argv[1].upper() if len(argv) > 1 else usual
     if len(argv) > 2 or mode not in (b"ASYNC", b"SYNC"):
         raise CommandError(SYNTAX_ERROR)
     tracking = ctx.server.tracking

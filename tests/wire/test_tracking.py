@@ -109,6 +109,15 @@ def test_who_flushes_and_waits_for_it_is_told_before_the_reply(server):
             assert reader.read_exactly(len(expected)) == expected
 
 
+def test_what_changed_before_a_flush_in_its_packet_is_told_before_its_reply(server):
+    with server.wire(protocol=3) as reader:
+        reader.command("CLIENT", "TRACKING", "ON", "BCAST")
+        reader.send(encode("SET", "x", "1") + encode("FLUSHALL") + encode("PING"))
+        told = b">2\r\n$10\r\ninvalidate\r\n"
+        expected = b"+OK\r\n" + told + b"_\r\n" + told + b"*1\r\n$1\r\nx\r\n" + b"+OK\r\n+PONG\r\n"
+        assert reader.read_exactly(len(expected)) == expected
+
+
 def test_client_caching_ends_with_the_next_command_also_a_refused_one(server, wire):
     with server.wire(protocol=3) as reader:
         reader.command("CLIENT", "TRACKING", "ON", "OPTIN")
