@@ -19,6 +19,7 @@ from time import monotonic
 from server.resolving import look_up, places_of
 from storage.aof.records import encode_record
 from storage.events import FLUSHED, SWAPPED
+from storage.numeric import leading_int
 from storage.rdb import payload
 
 TYPE_CHECKING = False
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from server.services import Services
     from server.session import Session
 
-CANNOT_FIND = b"ERR Can't connect to target node: Invalid argument"
 CANNOT_CONNECT = b"IOERR error or timeout connecting to the client"
 CANNOT_WRITE = b"IOERR error or timeout writing to target instance"
 CANNOT_READ = b"IOERR error or timeout reading to target instance"
@@ -58,7 +58,7 @@ class MigrationRequest:
 
     def place(self) -> Tuple[str, int]:
         """Host and port. Raises ValueError."""
-        return self.host.decode("ascii"), int(self.port)
+        return self.host.decode("ascii"), leading_int(self.port)
 
 
 class Transfer:
@@ -132,7 +132,7 @@ class Transfer:
             self.socket.setblocking(False)
             number = self.socket.connect_ex(address)
         except (OSError, OverflowError, IndexError):
-            self.end(CANNOT_FIND if self.socket is None else CANNOT_CONNECT)
+            self.end(CANNOT_CONNECT)
             return
         if number not in (0, EINPROGRESS, EWOULDBLOCK):
             self.end(CANNOT_CONNECT)
@@ -269,7 +269,7 @@ class Migration:
         try:
             transfer.connect(places_of(*transfer.request.place()))
         except (OSError, ValueError):
-            transfer.end(CANNOT_FIND)
+            transfer.end(CANNOT_CONNECT)
 
     def begin(self, session: Session, request: MigrationRequest, block: Any) -> None:
         """Begin a transfer; `block`, which the session waits in, is answered at its end."""
@@ -303,7 +303,7 @@ class Migration:
         try:
             host, port = transfer.request.place()
         except ValueError:
-            transfer.end(CANNOT_FIND)
+            transfer.end(CANNOT_CONNECT)
             return
         transfer.lookup = look_up(self.reactor, host, port, lambda places, error: self.connect(transfer, places))
 

@@ -24,7 +24,7 @@ def places_of(host: str, port: int, flags: int = 0) -> List[Place]:
     try:
         # As bytes: a codec must not be imported in a thread while the process may fork.
         return socket.getaddrinfo(host.encode("ascii"), port, 0, socket.SOCK_STREAM, 0, flags)
-    except (UnicodeError, ValueError):
+    except (UnicodeError, ValueError, OverflowError):
         raise OSError("Name or service not known") from None
 
 
