@@ -227,8 +227,7 @@ def restore(ctx: Session, argv: Argv) -> Any:
 
     options = RestoreOptions(argv)
     db, key = ctx.db, argv[1]
-    existing = db.find(key)
-    if existing is not None and not options.replaces:
+    if not options.replaces and db.find(key) is not None:
         raise CommandError(BUSY_KEY)
     ttl_ms = integer(argv[2])
     if ttl_ms < 0:
@@ -241,6 +240,7 @@ def restore(ctx: Session, argv: Argv) -> Any:
         # Any client can send such, so it is not worth more than this level.
         ctx.server.log.verbose("Internal error in RDB reading offset %d -> %s" % (error.offset, error.reason))
         raise CommandError(BAD_FORMAT) from None
+    existing = db.data.get(key)  # to be replaced; that its deadline has passed makes no difference
     deadline_ms = ttl_ms if options.is_absolute or not ttl_ms else ttl_ms + ctx.now_ms
     if deadline_ms and deadline_ms <= ctx.now_ms and not ctx.keyspace.keeps_lapsed:
         if existing is not None:

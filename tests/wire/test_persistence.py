@@ -293,6 +293,18 @@ def test_restore_takes_its_options(wire):
     assert wire.ask("EXISTS", "a") == 0
 
 
+def test_a_payload_is_judged_before_the_key_that_it_replaces(wire):
+    wire.command("FLUSHALL")
+    wire.command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    try:
+        wire.command("SET", "old", "x", "PX", "1")
+        wire.expect_silence(0.01)
+        assert wire.ask("RESTORE", "old", 0, "bad", "REPLACE").startswith(b"-ERR DUMP payload")
+        assert wire.ask("DBSIZE") == 1
+    finally:
+        wire.command("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "refusal"),
     [
@@ -387,6 +399,9 @@ def test_migrate_says_what_is_wrong(wire):
     assert wire.ask("MIGRATE", "127.0.0.1", 1, "nokey", 0, 100) == b"NOKEY"
     wire.command("SET", "a", 1)
     assert wire.ask("MIGRATE", "127.0.0.1", 1, "a", 0, 100) == b"-IOERR error or timeout writing to target instance"
+    for host, port in (("127.0.0.1", "9" * 20), ("127.0.0.1", -1), ("256.1.1.1", 1)):
+        refusal = b"-IOERR error or timeout connecting to the client"
+        assert wire.ask("MIGRATE", host, port, "a", 0, 100) == refusal
     assert wire.ask("MIGRATE", "h", 1, "a", 0, 100, "KEYS", "a").startswith(b"-ERR When using MIGRATE KEYS option")
     assert wire.ask("MIGRATE", "h", 1, "a", 0, 100, "AUTH") == b"-ERR syntax error"
     assert wire.ask("MIGRATE", "h", 1, "a", "x", 100) == b"-ERR value is not an integer or out of range"
