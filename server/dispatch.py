@@ -17,7 +17,7 @@ from time import perf_counter_ns
 from protocol.encoder import encode_run, error_line
 from protocol.reply import NO_REPLY, OK, QUEUED, Block, Constant, ErrorReply
 from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, NEEDS_INDEX, NO_TOUCH, RESTRICTED, TRACKING
-from server.gate import ASIDE, Gate
+from server.gate import ASIDE, TOUCHES, Gate
 from server.propagation import Propagation
 from server.registry import READONLY, wrong_arity
 from server.session import CLOSING, DOOMED, REPLY_OFF, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
@@ -524,7 +524,8 @@ class Dispatcher:
                     calls = 0
                     run_start = stamp
                     last = spec
-                    handler = self.gate.untouched(spec) if session.mode & NO_TOUCH else spec.handler
+                    touches = not session.mode & NO_TOUCH or spec.name in TOUCHES
+                    handler = spec.handler if touches else self.gate.untouched(spec)
                     counters = self.stats.commands[spec.id]
                     # Who closed its own connection, or asked for silence, hears no more of this either, as in Redis.
                     is_silent = session.reply_mode == REPLY_OFF or session.halted & (CLOSING | DOOMED)

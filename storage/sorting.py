@@ -43,14 +43,16 @@ class Pattern:
             self.suffix = text[star + 1 : arrow]
             self.field = text[arrow + 2 :]
 
-    def fetch(self, db: Database, element: bytes) -> Optional[bytes]:
-        """What the pattern finds for an element, or None: another type of value is as good as none."""
+    def fetch(self, db: Database, element: bytes, stamps: bool = True) -> Optional[bytes]:
+        """What the pattern finds for an element, or None: another type of value is as good as none. A use of the value
+        if it `stamps`.
+        """
         if self.is_element:
             return element
         if self.is_constant:
             return None
         key = self.prefix + element + self.suffix
-        value = db.read(key)
+        value = db.read(key) if stamps else db.view(key)
         if value.__class__ is bytes:
             return None if self.field else value
         if value.__class__ is bytearray:

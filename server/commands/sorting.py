@@ -96,8 +96,8 @@ class SortQuery:
                 return sorting.in_order_of_text(elements, self.descending, self.destination is not None)
             weights: list[Optional[bytes]] = list(elements)
         else:
-            fetch, db = self.by.fetch, ctx.db
-            weights = [fetch(db, element) for element in elements]
+            fetch, db, stamps = self.by.fetch, ctx.db, not ctx.mode & admission.NO_TOUCH
+            weights = [fetch(db, element, stamps) for element in elements]
             if self.alpha:
                 start, stop = self.places(len(elements))
                 part = None if (start, stop) == (0, len(elements)) else (start, stop - 1)
@@ -144,8 +144,8 @@ def collect(ctx: Session, key: bytes, query: SortQuery) -> list[Optional[bytes]]
     elements = query.select(ctx, value)
     if not query.gets:
         return list(elements)
-    db = ctx.db
-    return [pattern.fetch(db, element) for element in elements for pattern in query.gets]
+    db, stamps = ctx.db, not ctx.mode & admission.NO_TOUCH
+    return [pattern.fetch(db, element, stamps) for element in elements for pattern in query.gets]
 
 
 @generic.command(
