@@ -107,6 +107,7 @@ class Application:
             services.tracking.forget,
             services.monitoring.forget,
         ]
+        config.warn = log.warning
         config.on_change("notify-keyspace-events", services.notifications.follow)
         self.reactor = Reactor(services)
         self.reactor.connection_class = Connection

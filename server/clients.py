@@ -96,8 +96,9 @@ class Clients:
         if now_ms - self.attack_logged_ms >= ATTACK_LOG_INTERVAL_MS:
             self.attack_logged_ms = now_ms
             self.services.log.warning(
-                "Possible SECURITY ATTACK detected. A client sent POST or Host: as a command: a web page may be using "
-                "a browser to reach this server. Connection from %s aborted." % session.address.decode("latin-1")
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. "
+                "This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis "
+                "instance. Connection from %s aborted." % session.address.decode("latin-1")
             )
 
     def forget(self, session: Session) -> None:

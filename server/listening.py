@@ -66,7 +66,7 @@ class Listening:
     def open(self) -> None:
         """Bind every configured address; raises BindFailure."""
         config = self.services.config
-        if (config.tls_port or config.tls_replication) and not self.configure_tls():
+        if self.needs_tls(config) and not self.configure_tls():
             raise BindFailure("Failed to configure TLS. Check logs for more info.")
         self.open_tcp()
         self.open_tls()
@@ -76,6 +76,10 @@ class Listening:
             self.has_file = True
         if not self.listeners:
             raise BindFailure("Configured to not listen anywhere, exiting.")
+
+    @staticmethod
+    def needs_tls(config: Any) -> bool:
+        return bool(config.tls_port or config.tls_replication or config.tls_cluster)
 
     def open_tcp(self) -> None:
         config = self.services.config
@@ -125,29 +129,29 @@ class Listening:
     # CONFIG SET ------------------------------------------------------------------------------------------------
 
     def rebind_for_port(self, config: Any) -> Optional[str]:
-        if self.rebind(config, "port"):
+        if self.rebind(config):
             return None
         return "Unable to listen on this port. Check server logs."
 
     def rebind_for_tls_port(self, config: Any) -> Optional[str]:
         if config.tls_port and (self.tls is None or self.tls.context is None) and not self.configure_tls():
             return "Unable to update TLS configuration. Check server logs."
-        if self.rebind(config, "tls-port"):
+        if self.rebind(config):
             return None
         return "Unable to listen on this port. Check server logs."
 
     def renew_tls(self, config: Any) -> Optional[str]:
         """New certificates or rules, for connections to come; those that are there go on as they are."""
-        if (config.tls_port or config.tls_replication) and not self.configure_tls():
+        if self.needs_tls(config) and not self.configure_tls():
             return "Unable to update TLS configuration. Check server logs."
         return None
 
     def rebind_for_addresses(self, config: Any) -> Optional[str]:
-        if self.rebind(config, "bind"):
+        if self.rebind(config):
             return None
         return "Failed to bind to specified addresses."
 
-    def rebind(self, config: Any, name: str) -> bool:
+    def rebind(self, config: Any) -> bool:
         """Listen where the configuration says; called again with the old values when that failed."""
         is_tcp_new = self.tcp_bound != (config.bind, config.port)
         is_tls_new = self.tls_bound != (config.bind, config.tls_port)
@@ -162,10 +166,6 @@ class Listening:
                 self.tls_bound = ((), 0)
                 self.open_tls()
         except BindFailure:
-            self.services.log.warning(
-                "Failed applying new configuration. Possibly related to new %s setting. Restoring previous settings."
-                % name
-            )
             return False
         return True
 

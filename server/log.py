@@ -21,6 +21,7 @@ _LEVELS = {"debug": DEBUG, "verbose": VERBOSE, "notice": NOTICE, "warning": WARN
 _MARKS = ".-*#"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _STANDARD_OUTPUT = 1
+MAX_PROVOKED = 10  # lines a second: nobody fills the disk by what is wrong with what it sends
 
 ROLE_CHILD, ROLE_MASTER, ROLE_REPLICA, ROLE_SENTINEL = "C", "M", "S", "X"
 
@@ -28,7 +29,18 @@ ROLE_CHILD, ROLE_MASTER, ROLE_REPLICA, ROLE_SENTINEL = "C", "M", "S", "X"
 class Log:
     """One per process. `role` is asked for each line, `now` is the time in seconds."""
 
-    __slots__ = ("threshold", "_file", "_now", "_role", "_descriptor", "_syslog", "_second", "_second_text")
+    __slots__ = (
+        "threshold",
+        "_file",
+        "_now",
+        "_role",
+        "_descriptor",
+        "_syslog",
+        "_second",
+        "_second_text",
+        "_provoked",
+        "_provoked_second",
+    )
 
     def __init__(
         self,
@@ -46,6 +58,8 @@ class Log:
         self._syslog: Any = None
         self._second = -1
         self._second_text = ""
+        self._provoked = 0
+        self._provoked_second = -1
 
     def follow(self, config: Config) -> None:
         """Write as the configuration says, now and after CONFIG SET."""
@@ -83,6 +97,15 @@ class Log:
         """What an operator has to know."""
         if self.threshold <= WARNING:
             self._write(WARNING, text)
+
+    def provoked(self, text: str) -> None:
+        """A warning that any client can cause at will: at most MAX_PROVOKED of them a second are written."""
+        second = int(self._now())
+        if second != self._provoked_second:
+            self._provoked_second, self._provoked = second, 0
+        self._provoked += 1
+        if self._provoked <= MAX_PROVOKED:
+            self.warning(text)
 
     def raw(self, text: str) -> None:
         """Text without the head of a line, such as the logo, at the level of `notice`."""

@@ -51,10 +51,12 @@ def path_of(path: bytes) -> str:
 def common_context(config: Any, protocol: int) -> ssl.SSLContext:
     """What clients and servers have in common: versions, ciphers, the certificates that are trusted."""
     context = ssl.SSLContext(protocol)
-    wanted = config.tls_protocols.lower().split() or DEFAULT_VERSIONS
+    wanted = config.tls_protocols.lower().split(b" ") if config.tls_protocols else DEFAULT_VERSIONS
     for version in wanted:
         if version not in VERSIONS:
-            raise BadTlsSettings("Invalid tls-protocols specified. Use a combination of 'TLSv1.2' and 'TLSv1.3'.")
+            raise BadTlsSettings(
+                "Invalid tls-protocols specified. Use a combination of 'TLSv1', 'TLSv1.1', 'TLSv1.2' and 'TLSv1.3'."
+            )
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     for version, option in VERSIONS.items():
         if version not in wanted:
@@ -68,7 +70,10 @@ def common_context(config: Any, protocol: int) -> ssl.SSLContext:
     if config.tls_ciphersuites:
         if not hasattr(context, "set_ciphersuites"):
             raise BadTlsSettings("tls-ciphersuites cannot be obeyed: this Python cannot choose TLSv1.3 ciphers")
-        context.set_ciphersuites(path_of(config.tls_ciphersuites))
+        try:
+            context.set_ciphersuites(path_of(config.tls_ciphersuites))
+        except ssl.SSLError:
+            raise BadTlsSettings("Failed to configure ciphersuites: %s" % path_of(config.tls_ciphersuites)) from None
     if config.tls_ca_cert_file or config.tls_ca_cert_dir:
         try:
             context.load_verify_locations(
@@ -84,9 +89,18 @@ def load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes, pa
         # Never asked for on the terminal: without a password an encrypted key is an error.
         context.load_cert_chain(path_of(certificate), path_of(key) or None, lambda: password)
     except (OSError, ssl.SSLError) as error:
-        raise BadTlsSettings(
-            "Failed to load certificate %s with key %s: %s" % (path_of(certificate), path_of(key), error)
-        ) from None
+        what, path = ("private key", key) if holds_certificate(certificate) else ("certificate", certificate)
+        reason = error.strerror or error
+        raise BadTlsSettings("Failed to load %s: %s: %s" % (what, path_of(path), reason)) from None
+
+
+def holds_certificate(path: bytes) -> bool:
+    """Whether a file at least looks like a certificate, so that what cannot be loaded must be its key."""
+    try:
+        with open(path, encoding="latin-1") as file:
+            return " CERTIFICATE-----" in file.read()
+    except OSError:
+        return False
 
 
 def server_context(config: Any) -> ssl.SSLContext:
@@ -114,8 +128,13 @@ def server_context(config: Any) -> ssl.SSLContext:
         try:
             context.load_dh_params(path_of(config.tls_dh_params_file))
         except (OSError, ssl.SSLError) as error:
-            raise BadTlsSettings("Failed to load DH params file: %s" % error) from None
+            reason = error.strerror or error
+            raise BadTlsSettings("Failed to load %s: %s" % (path_of(config.tls_dh_params_file), reason)) from None
     return context
+
+
+def has_own_client_certificate(config: Any) -> bool:
+    return bool(config.tls_client_cert_file and config.tls_client_key_file)
 
 
 def client_context(config: Any) -> ssl.SSLContext:
@@ -123,7 +142,7 @@ def client_context(config: Any) -> ssl.SSLContext:
     context = common_context(config, ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
-    if config.tls_client_cert_file:
+    if has_own_client_certificate(config):
         load_certificate(
             context, config.tls_client_cert_file, config.tls_client_key_file, config.tls_client_key_file_pass
         )
@@ -157,9 +176,8 @@ class TlsConnection(Connection):
         except ssl.SSLWantWriteError:
             return False
         except (OSError, ValueError) as error:
-            self.services.log.verbose(
-                "Error accepting a client connection: %s (addr=%s)" % (error, self.session.address.decode("latin-1"))
-            )
+            ends = (self.session.address.decode("latin-1"), self.session.local_address.decode("latin-1"))
+            self.services.log.provoked("Error accepting a client connection: %s (addr=%s laddr=%s)" % (error, *ends))
             self.session.doom()
             return True
         self.is_open = True
@@ -331,7 +349,10 @@ class TlsSettings:
     def renew(self, config: Any) -> bool:
         """Make the context for clients to come; False, with a line in the log, if it cannot be made."""
         try:
-            self.context = server_context(config)
+            context = server_context(config)
+            if has_own_client_certificate(config):
+                client_context(config)  # to be made when it is used, but wrong settings are refused now
+            self.context = context
         except BadTlsSettings as error:
             self.services.log.warning(str(error))
             return False

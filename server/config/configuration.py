@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
+NOT_APPLIED = "Failed applying new configuration. Possibly related to new %s setting. Restoring previous settings."
+
 
 class Config:
     """Values by attribute: `config.maxmemory`. Parts may assign them, too (REPLICAOF does)."""
@@ -65,6 +67,8 @@ class Config:
         self.renamed_commands: list[list[bytes]] = []
         # The lines of all users for CONFIG REWRITE; without it `user` lines in the file stay as they are.
         self.user_lines: Optional[Callable[[], list[bytes]]] = None
+        # Told of a change that was accepted but could not be put into effect.
+        self.warn: Callable[[str], None] = lambda text: None
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -150,6 +154,7 @@ class Config:
                 called.append(hook)
                 reason = hook(self)
                 if reason is not None:
+                    self.warn(NOT_APPLIED % name)
                     raise Refused(reason)
         except Refused as refusal:
             for (_, directive), value in zip(chosen[:done], before):

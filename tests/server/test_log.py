@@ -114,3 +114,14 @@ def test_milliseconds_and_seconds_follow_the_clock():
     second = log.line(2, "x")
     assert b"12:04:05.062" in first
     assert b"12:05:05.562" in second
+
+
+def test_clients_cannot_fill_the_log_with_what_they_provoke(tmp_path):
+    now = [NOON]
+    log = Log(file=bytes(tmp_path / "log"), now=lambda: now[0])
+    for _ in range(50):
+        log.provoked("bad handshake")
+    assert (tmp_path / "log").read_text().count("# bad handshake\n") == 10
+    now[0] += 1
+    log.provoked("bad handshake")
+    assert (tmp_path / "log").read_text().count("# bad handshake\n") == 11

@@ -124,6 +124,22 @@ def test_half_a_handshake_and_plain_text_disturb_nobody(port, certs):
             assert ask(sock, "PING") == b"+PONG\r\n"
 
 
+def test_a_failed_handshake_is_logged_with_both_ends(start_server, certs):
+    server = start_server(*options(certs))
+    port = tls_port(server)
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        near = "127.0.0.1:%d" % plain.getsockname()[1]
+        plain.sendall(b"PING\r\n")
+        try:
+            plain.recv(100)
+        except ConnectionError:
+            pass
+    with server.wire() as wire:
+        wire.ask("PING")
+    lines = [line for line in server.log().splitlines() if " # Error accepting a client connection: " in line]
+    assert [line.split(" (addr=")[1] for line in lines] == ["%s laddr=127.0.0.1:%d)" % (near, port)]
+
+
 def test_the_end_is_announced_so_that_nothing_can_be_cut_off_unseen(port, certs):
     with client(port, certs) as sock:
         sock.sendall(encode("ECHO", "last") + encode("QUIT"))
@@ -154,6 +170,27 @@ def test_new_certificates_hold_for_new_clients_and_drop_nobody(start_server, cer
             assert ask(later, "PING") == b"+PONG\r\n"
 
 
+@pytest.mark.parametrize(
+    "names, value, line",
+    [
+        (["tls-cert-file"], "missing.crt", "Failed to load certificate: missing.crt: No such file or directory"),
+        (["tls-key-file"], "missing.key", "Failed to load private key: missing.key: No such file or directory"),
+        (["tls-client-cert-file", "tls-client-key-file"], "missing", "Failed to load certificate: missing: "),
+        (["tls-protocols"], "TLSv1.2 ", "Use a combination of 'TLSv1', 'TLSv1.1', 'TLSv1.2' and 'TLSv1.3'."),
+        (["tls-ciphers"], "none", "Failed to configure ciphers: none"),
+    ],
+)
+def test_what_cannot_be_put_into_effect_is_refused_logged_and_put_back(start_server, certs, names, value, line):
+    server = start_server(*options(certs))
+    with server.wire() as wire:
+        before = wire.ask("CONFIG", "GET", names[0])
+        kind, text = wire.command("CONFIG", "SET", *[word for name in names for word in (name, value)])
+        assert kind == b"-" and text.endswith(b"Unable to update TLS configuration. Check server logs.")
+        assert wire.ask("CONFIG", "GET", names[0]) == before
+    about = "# Failed applying new configuration. Possibly related to new %s setting." % names[0]
+    assert line in server.log() and about in server.log()
+
+
 def test_versions_are_limited_as_configured(start_server, certs):
     port = tls_port(start_server(*options(certs, tls_protocols="TLSv1.2")))
     with client(port, certs) as sock:
@@ -164,7 +201,7 @@ def test_versions_are_limited_as_configured(start_server, certs):
 
 def test_an_encrypted_key_needs_its_password(start_server, certs):
     locked = str(certs / "locked.key")
-    with pytest.raises(Exception, match="Failed to load certificate"):
+    with pytest.raises(Exception, match="Failed to load private key: .*locked.key"):
         start_server(*options(certs, tls_key_file=locked))
     server = start_server(*options(certs, tls_key_file=locked, tls_key_file_pass=PASSWORD))
     with client(tls_port(server), certs) as sock:
