@@ -25,7 +25,7 @@ PREFIX_BYTES = 60
 # This server keeps no buffers for clients that say nothing. Redis's would be this large, for who watches the fields
 # `qbuf-free`, `rbs` and `rbp`; `tot-mem` is what is really held.
 QUERY_BUFFER_BYTES = 20474
-IDLE_MS = 2000
+IDLE_S = 2
 EXEC = (b"EXEC",)
 LARGE_INPUT_MS = 500
 MIN_REPLY_BUFFER_BYTES = 1024
@@ -102,7 +102,7 @@ def memory_of(session: Session) -> int:
 
 def query_room(session: Session, now_ms: int) -> int:
     """How large Redis's buffer for this client's input would be: nobody's for the idle, larger for large arguments."""
-    if not session.net_in or now_ms - session.used_ms >= IDLE_MS:
+    if not session.net_in or now_ms // 1000 - session.used_ms // 1000 > IDLE_S:
         return 0
     room = QUERY_BUFFER_BYTES
     if now_ms - session.large_input_ms < LARGE_INPUT_MS:
