@@ -113,7 +113,11 @@ def bytes_float(data: bytes, letter: bytes) -> float:
 
 def parse_number(text: bytes) -> float:
     """strtod: what JSON's reader takes for a number, hexadecimal, infinities and NaN included."""
+    if b"_" in text:
+        raise ValueError("Python's own spelling")
     try:
         return float(text)
     except ValueError:
+        if b"x" not in text and b"X" not in text:
+            raise  # to Python the prefix goes without saying
         return float.fromhex(text.decode("latin-1"))
