@@ -13,11 +13,12 @@ import sys
 from time import sleep
 
 from protocol.reply import OK, Attribute, BigNumber, ErrorReply, Map, Multi, Push, SetReply, Status, Verbatim
+from server.number_arguments import integer, not_negative
 from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group, subcommand_syntax
 from storage import sizes
-from storage.errors import NOT_AN_INTEGER, CommandError
+from storage.errors import CommandError
 from storage.globbing import compile_glob
-from storage.numeric import leading_int, parse_int
+from storage.numeric import leading_int
 from storage.types import byte_strings, kinds
 
 TYPE_CHECKING = False
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 server = Group("server")
 
 NO_SUCH_KEY = b"ERR no such key"
-NEGATIVE = b"ERR value is out of range, must be positive"
 LRU_CLOCK = (1 << 24) - 1
 REPORT_BEGINS = "\n\n=== REDIS BUG REPORT START: Cut & paste starting from here ==="
 FUZZ_ROUNDS = 20_000
@@ -57,13 +57,6 @@ def debug(ctx: Session, argv: Argv) -> Any:
         if fewest <= len(argv) - 2 and (most < 0 or len(argv) - 2 <= most):
             return call(ctx, argv)
     raise CommandError(subcommand_syntax(argv))
-
-
-def integer(argument: bytes) -> int:
-    try:
-        return parse_int(argument)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
 
 
 def leading_float(text: bytes) -> float:
@@ -299,16 +292,9 @@ def debug_digest_value(ctx: Session, argv: Argv) -> Any:
 
 def debug_populate(ctx: Session, argv: Argv) -> Any:
     """Create keys without telling anybody: no event, no replication, existing ones stay."""
-    try:
-        count = parse_int(argv[2])
-    except ValueError:
-        raise CommandError(NEGATIVE) from None
-    if count < 0:
-        raise CommandError(NEGATIVE)
+    count = not_negative(argv[2])
     prefix = argv[3] if len(argv) > 3 else b"key"
-    size = integer(argv[4]) if len(argv) > 4 else 0
-    if size < 0:
-        raise CommandError(NEGATIVE)
+    size = not_negative(argv[4]) if len(argv) > 4 else 0
     db = ctx.db
     for number in range(count):
         key = b"%b:%d" % (prefix, number)
@@ -481,7 +467,7 @@ SUBCOMMANDS: dict[bytes, Subcommand] = {
     b"CHANGE-REPL-ID": (0, 0, debug_change_repl_id),
     b"CLIENT-EVICTION": (0, 0, debug_client_eviction),
     b"DIGEST": (0, 0, debug_digest),
-    b"DIGEST-VALUE": (1, -1, debug_digest_value),
+    b"DIGEST-VALUE": (0, -1, debug_digest_value),
     b"ERROR": (1, 1, debug_error),
     b"HELP": (0, 0, debug_help),
     b"HTSTATS": (1, 2, debug_htstats),

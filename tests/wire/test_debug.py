@@ -243,6 +243,8 @@ def test_without_a_crash_log_the_process_just_dies(start_server):
         ("AOF-FLUSH-SLEEP 0", b"OK"),
         ("DICT-RESIZING 1", b"OK"),
         ("PAUSE-CRON 0", b"OK"),
+        ("DIGEST-VALUE", []),
+        ("POPULATE 3 p x", b"-ERR value is out of range, must be positive"),
         ("REPLYBUFFER PEAK-RESET-TIME 100", b"OK"),
         ("REPLYBUFFER RESIZING 1", b"OK"),
         ("REPLYBUFFER PEAK-RESET-TIME soon", b"-ERR value is not an integer or out of range"),
