@@ -2,7 +2,8 @@
 
 A history is named by a replication ID; an offset is its length in bytes. A server that is promoted begins a new one
 and remembers the old ID as `previous_id`, valid below `previous_until`: whoever followed the old history up to there
-may go on with the new one. Must not know links or commands.
+may go on with the new one. The stream goes on in the database it was in, and does not name it again: a copy remembers
+which, from whatever master it had the last byte. Must not know links or commands.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ def new_id() -> bytes:
 class History:
     """`offset` may be ahead of the backlog by what the feed has not handed on in this turn."""
 
-    __slots__ = ("id", "previous_id", "offset", "previous_until", "backlog")
+    __slots__ = ("id", "previous_id", "offset", "previous_until", "database", "backlog")
 
     def __init__(self, identity: bytes) -> None:
         self.id = identity
         self.previous_id = NO_ID
         self.offset = 0
         self.previous_until = -1
+        self.database = 0  # that the master's stream was in when a link to it ended
         self.backlog: Optional[Backlog] = None
 
     def begin(self) -> None:
@@ -49,10 +51,11 @@ class History:
         self.previous_until = self.offset + 1
         self.id = identity
 
-    def adopt(self, identity: bytes, offset: int) -> None:
+    def adopt(self, identity: bytes, offset: int, database: int) -> None:
         """Become a copy of the master's history."""
         self.id = identity
         self.offset = offset
+        self.database = database
         self.forget_previous()
         self.backlog = None
 

@@ -63,7 +63,6 @@ class MasterLink:
         self.heard_s = monotonic()
         self.down_since_s = monotonic()
         self.was_up = False
-        self.db_number = 0  # the database that the stream is in
         self.full_id = b""
         self.full_offset = 0
         self.timer: Any = None
@@ -233,7 +232,7 @@ class MasterLink:
                 self.replication.on_failover_answered(True)
             self.expected = []
             self.replication.on_continued(identity)
-            self.begin_stream(self.db_number)
+            self.begin_stream()
             self.log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
         elif was_failover:
             self.drop()
@@ -352,23 +351,23 @@ class MasterLink:
         """The data set is the master's as of the snapshot."""
         self.transfer = None
         number = facts.get(b"repl-stream-db", b"0")
-        self.db_number = int(number) if number.isdigit() else 0
+        database = int(number) if number.isdigit() else 0
         identity, offset = self.full_id, self.full_offset
         if not identity:  # by SYNC: nothing is known of the history
             from server.replication.history import new_id
 
             identity, offset = new_id(), 0
-        self.replication.on_loaded(identity, offset)
+        self.replication.on_loaded(identity, offset, database)
         self.log.notice("MASTER <-> REPLICA sync: Finished with success")
         self.watch(True)
-        self.begin_stream(self.db_number)
+        self.begin_stream()
         self.send_ack()
         if rest:
             self.apply(rest)
 
     # The stream ------------------------------------------------------------------------------------------------
 
-    def begin_stream(self, number: int) -> None:
+    def begin_stream(self) -> None:
         services = self.services
         session = services.clients.new()
         session.kind = b"master"
@@ -384,6 +383,7 @@ class MasterLink:
         except OSError:
             pass
         databases = services.keyspace.databases
+        number = self.history.database
         session.db = databases[number if number < len(databases) else 0]
         session.extra = self
         services.clients.admit(session)
@@ -510,7 +510,7 @@ class MasterLink:
             transfer.abandon()
         session, self.session, self.applier = self.session, None, None
         if session is not None:
-            self.db_number = session.db.number
+            self.history.database = session.db.number
             session.extra = None
             session.halted |= DOOMED
             self.services.clients.remove(session)

@@ -159,7 +159,9 @@ class Replication:
         history = self.history
         history.offset = int(offset)
         if self.is_replica:
+            number = facts.get(b"repl-stream-db", b"")
             history.id = identity
+            history.database = int(number) if number.isdigit() else 0
             self.has_history = True
         else:
             history.previous_id = identity
@@ -190,6 +192,7 @@ class Replication:
                 "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be "
                 "able to synchronize with the new master with just a partial transfer."
             )
+            self.history.database = max(0, self.feed.database)
             self.has_history = True
         self.become_replica(host, port, is_failover)
         if by:
@@ -301,7 +304,7 @@ class Replication:
         """What the snapshot of a full synchronisation says of the stream."""
         if self.link is not None:
             session = self.link.session
-            number = session.db.number if session is not None else self.link.db_number
+            number = session.db.number if session is not None else self.history.database
         else:
             number = max(0, self.feed.database)
         self.feed.encode()
@@ -336,10 +339,10 @@ class Replication:
             keyspace.graveyard.freed -= gone  # freed in slices all the same, but nobody asked for it
         self.services.dispatch.settle_alone()
 
-    def on_loaded(self, identity: bytes, offset: int) -> None:
+    def on_loaded(self, identity: bytes, offset: int, database: int) -> None:
         """The data set is the master's as of `offset`."""
         self.feed.flush()
-        self.history.adopt(identity, offset)
+        self.history.adopt(identity, offset, database)
         self.history.open_backlog(self.config.repl_backlog_size)
         self.has_history = True
         self.marks.clear()

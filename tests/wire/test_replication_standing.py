@@ -206,3 +206,25 @@ def test_keys_that_a_writable_replicas_clients_let_expire_are_deleted(start_serv
         client.command("SET", "own", "value", "PX", "1")
         until(lambda: client.ask("DBSIZE") == 1)
         assert info(client, "stats")["slave_expires_tracked_keys"] == "0"
+
+
+@pytest.mark.parametrize("between", ["another master", "a restart"])
+def test_the_stream_goes_on_in_the_database_it_was_in(start_server, bare_master, between):
+    """A master that accepts a partial resynchronisation does not select it again."""
+    server = start_server("--save", "", "--replicaof", f"127.0.0.1 {bare_master.port}", "--databases", "16")
+    introduce(bare_master, encode_record((b"SELECT", b"9")) + encode_record((b"SET", b"key", b"old")))
+    with server.wire() as client:
+        client.command("SELECT", 9)
+        until(lambda: client.ask("GET", "key") == b"old")
+        client.command("SAVE")
+    if between == "a restart":
+        server.restart()
+    other = bare_master if between == "a restart" else BareMaster()
+    with server.wire() as client:
+        client.command("SELECT", 9)
+        if other is not bare_master:
+            client.command("REPLICAOF", "127.0.0.1", other.port)
+        assert other.accept()[:2] == [b"PSYNC", ID]
+        other.link.sendall(b"+CONTINUE %b\r\n" % ID + encode_record((b"SET", b"key", b"new")))
+        until(lambda: client.ask("GET", "key") == b"new")
+    other.close()
