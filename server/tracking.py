@@ -11,16 +11,17 @@ its client stops tracking or goes away; it is met, and skipped, when the key cha
 from __future__ import annotations
 
 from bisect import bisect_right
+from time import monotonic
 
 from protocol.encoder import RESP2
 from protocol.reply import Push
 from server import admission
 from storage.errors import CommandError
-from storage.events import EXPIRED, FLUSHED
+from storage.events import EVICTED, EXPIRED, FLUSHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Optional, Sequence
+    from typing import Any, Dict, List, Optional, Sequence
 
     from server.registry import CommandSpec
     from server.services import Services
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CHANNEL = b"__redis__:invalidate"
 EVICTIONS = 100  # keys dropped at once when the table is over its limit, times the turns it has been
+SHRINK_EVERY_S = 0.01  # from one such drop to the next, when the limit was lowered; Redis looks with every command
 
 
 class Tracking:
@@ -96,7 +98,8 @@ class TrackingTable:
         self.after_notifications = Expirations(self)
         self.victims: List[bytes] = []  # oldest keys last, as they were when the list was made
         self.turns_over_limit = 0
-        self.is_flush_awaited = False  # by the client that flushes: it is told before the reply
+        self.precedes_reply = False  # what is told now: of a flush its client waits for, of keys given up for a command
+        services.config.on_change("tracking-table-max-keys", self.follow)
         self.flushed_in = -1  # the batch of changes that was answered with one message for all databases
 
     @property
@@ -214,6 +217,10 @@ class TrackingTable:
             if event is FLUSHED and self.services.dispatch.settled != self.flushed_in:
                 self.flushed_in = self.services.dispatch.settled
                 self.invalidate_all()
+        elif event is EVICTED:
+            self.precedes_reply = True  # room is made before the command runs
+            self.note_change(key, session)
+            self.precedes_reply = False
         elif event is not EXPIRED and event.touches:
             self.note_change(key, session)
 
@@ -245,9 +252,20 @@ class TrackingTable:
         self.total_items = 0
         for session in self.sessions:
             self.tell(session, None)
-        if self.is_flush_awaited:
+        if self.precedes_reply:
             self.broadcast()  # Redis sleeps before it replies
-            self.is_flush_awaited = False
+            self.precedes_reply = False
+
+    def follow(self, config: Any) -> None:
+        """Obey another limit, once CONFIG SET is answered."""
+        self.services.timers.at(0.0, self.keep_to_limit)
+
+    def keep_to_limit(self) -> None:
+        """The limit may have been lowered: let go of keys, some at a time."""
+        limit = self.services.config.tracking_table_max_keys
+        if limit and len(self.table) > limit:
+            self.shrink(limit)
+            self.services.timers.at(monotonic() + SHRINK_EVERY_S, self.keep_to_limit)
 
     def broadcast(self) -> None:
         """Before sleeping: tell broadcasting clients of the keys that changed in this turn."""
@@ -294,7 +312,7 @@ class TrackingTable:
     def send(self, session: Session, target: Session, data: bytes) -> None:
         """Send now; after the reply and after messages to the same client where it is the tracking client's command."""
         dispatch = self.services.dispatch
-        if (session is not dispatch.current and target is not dispatch.current) or self.is_flush_awaited:
+        if (session is not dispatch.current and target is not dispatch.current) or self.precedes_reply:
             target.send_encoded(data)
             return
         dispatch.deferred_last.append((target, data))

@@ -124,7 +124,7 @@ def begin_flush(ctx: Session, argv: Argv) -> bool:
     tracking = ctx.server.tracking
     # In Redis, too, a synchronous flush waits for the background, unless it may not wait.
     is_lazy = mode == b"ASYNC" or not ctx.denies_blocking
-    tracking.is_flush_awaited = mode == b"SYNC" and bool(tracking.sessions) and not ctx.denies_blocking
+    tracking.precedes_reply = mode == b"SYNC" and bool(tracking.sessions) and not ctx.denies_blocking
     return is_lazy
 
 

@@ -49,6 +49,32 @@ def test_a_full_table_lets_go_of_keys_and_says_so(start_server):
         assert info(other, b"tracking_total_keys") == info(other, b"tracking_total_items") == 100
 
 
+def test_a_lowered_limit_is_kept_without_a_further_read(start_server):
+    server = start_server()
+    with server.wire(protocol=3) as reader, server.wire() as wire:
+        reader.command("CLIENT", "TRACKING", "ON")
+        reader.command("MGET", *["k%d" % number for number in range(400)])
+        reader.command("MULTI")
+        wire.command("CONFIG", "SET", "tracking-table-max-keys", "1")
+        for _ in range(399):
+            assert reader.read()[0] == b">"
+        assert info(wire, b"tracking_total_keys") == 1
+        assert reader.ask("PING") == b"QUEUED"
+
+
+def test_keys_given_up_for_a_command_are_told_before_its_reply(start_server):
+    server = start_server("--maxmemory-policy", "volatile-ttl")
+    with server.wire(protocol=3) as reader:
+        reader.command("CLIENT", "TRACKING", "ON")
+        reader.command("SET", "k", "x", "EX", "100")
+        reader.command("GET", "k")
+        reader.command("CONFIG", "SET", "maxmemory", str(info(reader, b"used_memory") + 100_000))
+        reader.send(encode("SET", "large", "x" * 1_000_000))
+        assert reader.read()[0] == b">"
+        assert reader.read()[0] == b"-"  # one small key was not enough
+        assert reader.ask("EXISTS", "k") == 0
+
+
 def test_the_table_counts_keys_and_who_holds_them(server, wire):
     with server.wire(protocol=3) as one, server.wire(protocol=3) as two, server.wire(protocol=3) as third:
         for reader in (one, two):
