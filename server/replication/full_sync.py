@@ -104,7 +104,9 @@ class FullSync:
             to_sockets = hasattr(os, "fork")
         if to_sockets:
             enough = self.config.repl_diskless_sync_max_replicas
-            begins_s = first.asked_s + self.config.repl_diskless_sync_delay
+            # Redis compares whole seconds of its clock: one that asked at 3.9 has waited for a second at 4.0. Whoever
+            # gives a replica five seconds to be up under the default delay of five counts on it.
+            begins_s = int(first.asked_s) + self.config.repl_diskless_sync_delay
             if begins_s > monotonic() and not (enough and len(group) >= enough):
                 self.look_at(begins_s)
                 return
