@@ -199,8 +199,11 @@ class Blocking:
             # Pushes to itself follow its reply; monitors saw the command when it came.
             current, dispatch.current = dispatch.current, session
             monitored, dispatch.mode = dispatch.mode & MONITORED, dispatch.mode & ~MONITORED
+            session.halted &= ~BLOCKED  # who looks at commands that ran must not take it for one that waits
             refusal = self.refusal_of(waiter)
             reply = dispatch.call(session, waiter.spec, waiter.argv) if refusal is None else None
+            if reply.__class__ is Block:
+                session.halted |= BLOCKED
             dispatch.current = current
             dispatch.mode |= monitored
             if refusal is not None:

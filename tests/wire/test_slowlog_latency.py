@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.harness.wire import plain
+from tests.harness.replication import until
+from tests.harness.wire import encode, plain
 
 
 @pytest.fixture
@@ -91,6 +92,16 @@ def test_a_command_that_waited_is_logged_once_without_its_waiting(watched):
     watched.command("BLPOP", "q", "0.05")
     newest, _ = watched.ask("SLOWLOG", "GET")
     assert newest[3] == [b"BLPOP", b"q", b"0.05"] and newest[2] < 40_000
+
+
+def test_a_command_that_waited_is_logged_when_it_is_served(watched):
+    with watched.server.wire() as waiter:
+        waiter.send(encode("BLPOP", "q", "0"))
+        until(lambda: b"blocked_clients:1" in watched.ask("INFO", "clients"))
+        watched.command("SLOWLOG", "RESET")
+        watched.command("RPUSH", "q", "x")
+        assert plain(waiter.read()) == [b"q", b"x"]
+    assert logged(watched)[1:] == [[b"RPUSH", b"q", b"x"], [b"BLPOP", b"q", b"0"]]
 
 
 def test_the_log_keeps_the_newest_and_its_numbers_go_on(watched):
