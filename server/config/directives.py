@@ -28,6 +28,7 @@ from server.config.kinds import (
     MemoryOrPercent,
     Octal,
     Text,
+    WholeText,
     YesNo,
 )
 from server.config.special import (
@@ -89,7 +90,8 @@ def _file_name_of(what: str, kind: str, may_be_empty: bool) -> Any:
 
 
 def _is_title_template(value: bytes) -> Optional[str]:
-    position, written = 0, bool(value.strip())
+    # Redis tries it with a title that is empty, and this server has no mode of its own.
+    position, written = 0, bool(value.replace(b"{title}", b"").replace(b"{server-mode}", b"").strip())
     while position < len(value):
         if value[position : position + 2] == b"{{":
             position += 2
@@ -285,7 +287,7 @@ def _persistence() -> list[Directive]:
 def _replication() -> list[Directive]:
     return [
         MasterAddress("replicaof", None, IMMUTABLE | MULTIPLE, "slaveof"),
-        Text("masterauth", flags=SENSITIVE),
+        WholeText("masterauth", flags=SENSITIVE),
         Text("masteruser", flags=SENSITIVE),
         YesNo("replica-serve-stale-data", True, old_name="slave-serve-stale-data"),
         YesNo("replica-read-only", True, old_name="slave-read-only"),
@@ -313,7 +315,7 @@ def _replication() -> list[Directive]:
 
 def _security() -> list[Directive]:
     return [
-        Text("requirepass", flags=SENSITIVE),
+        WholeText("requirepass", flags=SENSITIVE),
         Text("aclfile", flags=IMMUTABLE, keeps_empty=True),
         Integer("acllog-max-len", 128, 0, LONG_MAX),
         Choice("acl-pubsub-default", "resetchannels", ("allchannels", "resetchannels")),
@@ -425,7 +427,7 @@ def _cluster() -> list[Directive]:
         Memory("cluster-link-sendbuf-limit", 0, 0, ULONG_MAX),
         Text("cluster-announce-ip"),
         Text("cluster-announce-hostname", check=_is_hostname),
-        Text("cluster-announce-human-nodename", check=_is_node_name),
+        WholeText("cluster-announce-human-nodename", check=_is_node_name),
         Integer("cluster-announce-port", 0, 0, 65535),
         Integer("cluster-announce-bus-port", 0, 0, 65535),
         Integer("cluster-announce-tls-port", 0, 0, 65535),

@@ -93,6 +93,8 @@ class Directive:
 
     __slots__ = ("name", "attribute", "old_name", "flags", "default", "check")
 
+    ends_at_nul = False  # it is text of C in Redis, which ends at its first NUL
+
     def __init__(
         self, name: str, default: Any, flags: int = 0, old_name: str = "", check: Optional[Check] = None
     ) -> None:
@@ -109,6 +111,8 @@ class Directive:
 
     def accept(self, words: Sequence[bytes], current: Any) -> Any:
         """Parse, then ask the directive's own check."""
+        if self.ends_at_nul:
+            words = [word.partition(b"\0")[0] for word in words]
         value = self.parse(words, current)
         if self.check is not None:
             reason = self.check(value)
@@ -136,6 +140,8 @@ class YesNo(Directive):
     """A switch."""
 
     __slots__ = ()
+
+    ends_at_nul = True
 
     def parse(self, words: Sequence[bytes], current: Any) -> bool:
         word = words[0].lower()
@@ -263,6 +269,8 @@ class Choice(Directive):
 
     __slots__ = ("words", "same")
 
+    ends_at_nul = True
+
     def __init__(
         self,
         name: str,
@@ -316,9 +324,11 @@ class Choices(Choice):
 
 
 class Text(Directive):
-    """Any bytes. Empty text means that the option is not set; `keeps_empty` are those where it is a value."""
+    """Text. Empty text means that the option is not set; `keeps_empty` are those where it is a value."""
 
     __slots__ = ("keeps_empty",)
+
+    ends_at_nul = True
 
     def __init__(
         self,
@@ -344,3 +354,11 @@ class Text(Directive):
         return [(self.name.encode() + b" " + quoted(value), value != self.default)]
 
 
+
+
+class WholeText(Text):
+    """Text that may hold any byte: a password."""
+
+    __slots__ = ()
+
+    ends_at_nul = False

@@ -164,6 +164,8 @@ class BindAddresses(Directive):
 
     __slots__ = ()
 
+    ends_at_nul = True
+
     def parse(self, words: Sequence[bytes], current: Any) -> Any:
         if list(words) == [b""]:
             words = []
@@ -244,6 +246,8 @@ class EventClasses(Directive):
     """`notify-keyspace-events`: an int of NOTIFY_* bits."""
 
     __slots__ = ()
+
+    ends_at_nul = True
 
     def parse(self, words: Sequence[bytes], current: Any) -> int:
         bits = {ord("A"): NOTIFY_ALL, ord("n"): NOTIFY_NEW}
