@@ -26,6 +26,7 @@ PREFIX_BYTES = 60
 # `qbuf-free`, `rbs` and `rbp`; `tot-mem` is what is really held.
 QUERY_BUFFER_BYTES = 20474
 IDLE_S = 2
+RECENT_MS = 8000  # what INFO calls recent
 EXEC = (b"EXEC",)
 LARGE_INPUT_MS = 500
 MIN_REPLY_BUFFER_BYTES = 1024
@@ -110,6 +111,14 @@ def query_room(session: Session, now_ms: int) -> int:
     if session.connection is not None:
         room = max(room, session.connection.parser.expected_bytes())
     return room
+
+
+def recent_input(session: Session, now_ms: int) -> int:
+    """How large Redis's buffer for this client's input would have been lately at most."""
+    room = QUERY_BUFFER_BYTES if session.net_in and now_ms - session.used_ms < RECENT_MS else 0
+    if now_ms - session.large_input_ms < RECENT_MS:
+        room = max(room, session.large_input)
+    return max(room, session.connection.parser.expected_bytes())
 
 
 def reply_room(session: Session, now_ms: int) -> int:

@@ -11,6 +11,7 @@ import selectors
 import sys
 from time import monotonic, time_ns
 
+from server.client_description import recent_input
 from server.memory_meter import resident_bytes, total_bytes
 from server.session import BLOCKED, PAUSED
 from server.version import ALLOCATOR, REDIS_VERSION, VERSION
@@ -100,7 +101,8 @@ def clients(info: Info) -> Fields:
     services = info.services
     sessions = list(services.clients)
     replicas = sum(session.kind in (b"replica", b"master") for session in sessions)
-    inputs = (session.connection.parser.pending_bytes() for session in sessions if session.connection is not None)
+    now_ms = services.keyspace.clock.now_ms
+    inputs = (recent_input(session, now_ms) for session in sessions if session.connection is not None)
     blocking = services.blocking
     yield "connected_clients", len(sessions) - replicas
     yield "cluster_connections", 0

@@ -308,3 +308,8 @@ def test_lazyfreed_objects_counts_what_redis_leaves_to_another_thread(wire):
     wire.command("SADD", "small", "m")
     assert wire.ask("UNLINK", "large", "small", "large") == 2
     assert freed() == "4"
+
+
+def test_the_largest_input_of_late_is_that_of_whoever_spoke(wire):
+    recent = fields(wire, "clients")["client_recent_max_input_buffer"]
+    assert int(recent) >= 20_000  # the buffer that Redis would have for this very client
