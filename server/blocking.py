@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from protocol.reply import Block
+from protocol.reply import Block, ErrorReply
 from server.admission import (
     DISK_FAILED,
     MEMORY_LIMITED,
@@ -111,15 +111,18 @@ class Blocking:
         """Answer a waiter whose time is up."""
         if self.waiters.get(waiter.session) is waiter:
             self.answer(waiter, waiter.block.on_timeout)
-            dispatch = self.services.dispatch
-            if dispatch.slow_floor_ns < 0:  # every command is logged: now this one has ended
-                dispatch.observe_slow(waiter.session, waiter.spec, waiter.argv, 0)
 
-    def answer(self, waiter: Waiter, reply: Any) -> None:
-        """End a wait without running the command again. It counts as called only now, as in Redis."""
+    def answer(self, waiter: Waiter, reply: Any, took_ns: int = 0) -> None:
+        """End a wait without running the command again. It counts as called only now, as in Redis.
+
+        `took_ns` is what it has worked, if it did not only wait.
+        """
         self.release(waiter)
-        self.services.stats.of(waiter.spec).count(1, 0)
+        self.services.stats.of(waiter.spec).count(1, took_ns)
         waiter.session.emit(reply)
+        dispatch = self.services.dispatch
+        if took_ns > dispatch.slow_floor_ns and dispatch.observe_slow is not None:
+            dispatch.observe_slow(waiter.session, waiter.spec, waiter.argv, took_ns)
 
     def unblock(self, session: Session, with_error: bool) -> bool:
         """CLIENT UNBLOCK: as if its time were up, or with an error. False if it does not wait for keys."""
@@ -129,15 +132,12 @@ class Blocking:
         self.refuse(waiter, UNBLOCKED) if with_error else self.time_out(waiter)
         return True
 
-    def refuse(self, waiter: Waiter, text: bytes) -> None:
+    def refuse(self, waiter: Waiter, text: bytes, took_ns: int = 0) -> None:
         """Answer a waiter with an error."""
-        self.release(waiter)
         stats = self.services.stats
-        counters = stats.of(waiter.spec)
-        counters.count(1, 0)
-        counters.failed += 1
+        stats.of(waiter.spec).failed += 1
         stats.count_error(text)
-        waiter.session.emit_error(text)
+        self.answer(waiter, ErrorReply(text), took_ns)
 
     def forget(self, session: Session) -> None:
         """The session is being closed."""

@@ -409,7 +409,8 @@ class Migration:
         waiter = blocking.waiters.get(transfer.session)
         if waiter is None or waiter.block is not transfer.block:
             return
+        took_ns = int((monotonic() - waiter.since_s) * 1e9)  # in Redis everybody waits for it: it counts as work
         if transfer.reply:
-            blocking.refuse(waiter, transfer.reply)
+            blocking.refuse(waiter, transfer.reply, took_ns)
         else:
-            blocking.answer(waiter, OK)
+            blocking.answer(waiter, OK, took_ns)

@@ -11,7 +11,7 @@ from server.redaction import redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Deque, List, Sequence
+    from typing import Deque, List, Sequence
 
     from server.services import Services
     from server.session import Session
@@ -35,21 +35,18 @@ class Entry:
 
 
 class SlowLog:
-    """At most `slowlog-max-len` entries. Adding is O(1); numbers grow from 0 and survive a reset."""
+    """At most `slowlog-max-len` entries; a smaller limit holds from the next one on, as in Redis.
+
+    Adding is O(1); numbers grow from 0 and survive a reset.
+    """
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self.entries: Deque[Entry] = deque()
         self.next_number = 0
-        services.config.on_change("slowlog-max-len", self.trim)
 
     def __len__(self) -> int:
         return len(self.entries)
-
-    def trim(self, config: Any) -> None:
-        """Obey `slowlog-max-len`."""
-        while len(self.entries) > config.slowlog_max_len:
-            self.entries.pop()
 
     def add(self, session: Session, argv: Sequence[bytes], duration_us: int) -> None:
         config = self.services.config
@@ -59,7 +56,8 @@ class SlowLog:
         time_s = self.services.keyspace.clock.now_ms // 1000
         self.entries.appendleft(Entry(self.next_number, time_s, duration_us, shown, session))
         self.next_number += 1
-        self.trim(config)
+        while len(self.entries) > config.slowlog_max_len:
+            self.entries.pop()
 
 
 def cut(argv: Sequence[bytes]) -> List[bytes]:

@@ -49,6 +49,15 @@ def test_what_forking_and_the_log_cost_is_noted(start_server):
         assert b"fork" in events or int(wire.ask("INFO", "stats").split(b"latest_fork_usec:")[1].split()[0]) < 1000
 
 
+def test_a_transfer_to_another_server_is_logged_with_what_it_took(watched):
+    watched.command("SET", "k", "v")
+    watched.command("SLOWLOG", "RESET")
+    watched.command("MIGRATE", "127.0.0.1", 1, "k", 0, 100, "AUTH", "secret")
+    newest = watched.ask("SLOWLOG", "GET", 1)[0]
+    assert newest[3] == [b"MIGRATE", b"127.0.0.1", b"1", b"k", b"0", b"100", b"AUTH", b"(redacted)"]
+    assert newest[2] > 0
+
+
 def test_a_transaction_in_one_packet_is_logged_from_its_multi_on(watched):
     watched.command("SLOWLOG", "RESET")
     watched.pipeline([[b"MULTI"], [b"SET", b"k", b"v"], [b"EXEC"]])
@@ -115,6 +124,8 @@ def test_the_log_keeps_the_newest_and_its_numbers_go_on(watched):
     assert watched.ask("SLOWLOG", "GET", "1")[0][0] > entries[0][0]
     watched.command("CONFIG", "SET", "slowlog-max-len", "0")
     watched.command("PING")
+    assert watched.ask("SLOWLOG", "LEN") == 3  # what is there stays until another entry comes
+    watched.command("SLOWLOG", "RESET")
     assert watched.ask("SLOWLOG", "LEN") == 0
 
 
