@@ -8,9 +8,8 @@ stays within a few percent of what resident memory grows by (scripts/bench_memor
 can be asked (PyPy, other C libraries) the keys are estimated by their types and sizes, on top of what there was at the
 start: resident memory does not shrink there when keys go, and nobody could tell when enough of them are gone.
 
-glibc walks over every hole in its heap to answer: with half a million values of 600 bytes deleted among others that is
-60 ms. So a measurement that took long is not repeated for a thousand times as long; until then samples of the keys tell
-by how much they have grown or shrunk since.
+glibc walks over every free piece of its memory to answer: with half a million values of 600 bytes deleted among others
+that is 60 ms. So it is not asked when that would probably take long; `server.heap_guess` knows, and guesses the answer.
 
 Must not know keys: MEMORY USAGE is `storage.sizes`.
 """
@@ -21,17 +20,17 @@ import os
 import sys
 from time import perf_counter_ns, thread_time_ns
 
+from server.heap_guess import EMPTY_HEAP_BYTES, MAX_WALK_NS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional
 
+    from server.heap_guess import HeapGuess
+
 BLOCK_BYTES = 64  # over a million small strings; the mean of other data sets is between 45 and 100
-EMPTY_HEAP_BYTES = 5 << 20  # what is in larger blocks before the first command
-LONG_NS = 1_000_000
-SELDOM = 1000  # times as long as a measurement took, nobody waits for another one
-SELDOM_WITHOUT_SAMPLES = 100
-HOLES = 1500  # known to have been made: measuring would take long already
-HOLE_NS = 150
+LONG_NS = 500_000  # for a measurement: not so often then
+SELDOM = 100  # times as long as it took, nobody waits for another one
 REPORT_BYTES = 16 * 1024  # it is 3 kB long
 IN_BLOCKS = b"# bytes in allocated blocks"  # a line of CPython's report since 3.3
 
@@ -43,15 +42,11 @@ class MemoryMeter:
         "startup_bytes",
         "peak_bytes",
         "estimate",
-        "sampled",
-        "holes",
+        "guess",
         "_heap_bytes",
         "_block_bytes",
         "_is_asked",
-        "_heap",
-        "_sampled_then",
-        "_holes_heeded",
-        "_heap_until_ns",
+        "_asked_again_ns",
     )
 
     def __init__(self) -> None:
@@ -60,13 +55,9 @@ class MemoryMeter:
         self.startup_bytes = blocks() * BLOCK_BYTES + EMPTY_HEAP_BYTES if blocks else resident_bytes()
         self.peak_bytes = self.startup_bytes
         self.estimate: Optional[Callable[[], int]] = None  # of the keys, where nothing can be asked: see MemoryPolicy
-        self.sampled: Optional[Callable[[], int]] = None  # about what the keys take of malloc's memory: MemoryPolicy
-        self.holes = 0  # made in the heap since it was measured, as far as is known
-        self._heap = 0
-        self._sampled_then = 0
-        self._holes_heeded = HOLES
-        self._heap_until_ns = 0
-        self._heap_bytes: Optional[Callable[[], int]] = None
+        self.guess: Optional[HeapGuess] = None  # of what malloc would say: see MemoryPolicy
+        self._asked_again_ns = 0
+        self._heap_bytes: Optional[Callable[[], tuple[int, int]]] = None
         self._block_bytes: Callable[[], int] = counted_blocks
         self._is_asked = False
 
@@ -86,43 +77,29 @@ class MemoryMeter:
             self.peak_bytes = used
         return used
 
-    def heap_bytes(self, ask: Callable[[], int]) -> int:
-        """What malloc has handed out: measured, or guessed while measuring takes too long."""
+    def heap_bytes(self, ask: Callable[[], tuple[int, int]]) -> int:
+        """What malloc has handed out: as it says, or guessed if asking would hold up everybody."""
+        guess = self.guess
+        if guess is None:
+            return ask()[0]
         now_ns = perf_counter_ns()
-        if self.holes > self._holes_heeded:
-            self._holes_heeded = 2 * self.holes
-            self.put_off(now_ns, self.holes * HOLE_NS)
-        if now_ns < self._heap_until_ns:
-            if self.sampled is None:
-                return self._heap
-            return max(0, self._heap + self.sampled() - self._sampled_then)
+        guess.follow(now_ns)
+        if guess.walk_ns() > MAX_WALK_NS:
+            # It cannot be more than is resident; less is what most figures are, as free pieces are resident, too.
+            return min(guess.heap_bytes(), max(0, resident_bytes() - self._block_bytes()))
+        if now_ns < self._asked_again_ns:
+            return guess.heap_bytes()
         before_ns = thread_time_ns()  # not the clock on the wall: other processes may have run meanwhile
-        self._heap = ask()
-        self.holes = 0
-        self._holes_heeded = HOLES
+        total, free_pieces = ask()
         took_ns = thread_time_ns() - before_ns
+        guess.learn(total, free_pieces, took_ns)
         if took_ns > LONG_NS:
-            self.put_off(now_ns, took_ns)
-        if self.sampled is not None:
-            self._sampled_then = self.sampled()
-        return self._heap
-
-    def go_by_samples(self, sampled: Optional[Callable[[], int]]) -> None:
-        """Know, or do not know any more, who can guess what the keys take; unused where they are estimated anyway."""
-        if not hasattr(sys, "getallocatedblocks"):
-            return
-        if self.sampled is None and sampled is not None:
-            self._sampled_then = sampled()
-        self.sampled = sampled
-
-    def put_off(self, now_ns: int, takes_ns: int) -> None:
-        """Do not measure for long, as measuring takes so long."""
-        seldom = SELDOM if self.sampled is not None else SELDOM_WITHOUT_SAMPLES
-        self._heap_until_ns = max(self._heap_until_ns, now_ns + seldom * takes_ns)
+            self._asked_again_ns = now_ns + SELDOM * took_ns
+        return total
 
 
-def find_heap_counter() -> Optional[Callable[[], int]]:
-    """A function that returns the bytes malloc has handed out, on glibc; None elsewhere."""
+def find_heap_counter() -> Optional[Callable[[], tuple[int, int]]]:
+    """A function that returns the bytes malloc has handed out and its free pieces, on glibc; None elsewhere."""
     try:
         import ctypes
 
@@ -139,9 +116,9 @@ def find_heap_counter() -> Optional[Callable[[], int]]:
     except (ImportError, OSError, AttributeError):
         return None
 
-    def heap_bytes() -> int:
+    def heap_bytes() -> tuple[int, int]:
         information = ask()
-        return int(information.uordblks + information.hblkhd)
+        return int(information.uordblks + information.hblkhd), int(information.ordblks)
 
     return heap_bytes
 

@@ -18,6 +18,7 @@ from itertools import islice
 from time import perf_counter_ns
 
 from server import admission
+from server.heap_guess import HeapGuess
 from storage.errors import OUT_OF_MEMORY, CommandError
 from storage.events import EVICTED
 from storage.eviction import Chooser, use_frequencies, use_times
@@ -38,9 +39,7 @@ MEASURE_EVERY_NS = 100_000_000
 ARGUMENT_BYTES = 120  # a key of its own: the object, its entries in three tables, and their growth
 SLACK_SHARE = 1000
 MIN_SLACK_BYTES = 16 * 1024
-SAMPLED_KEYS = 32
-NEW_SHARE = 0.1  # of the last samples in the mean of all before
-LARGE = 400  # a string of more bytes, or a container of more elements, is not in the interpreter's small blocks
+FRESH_NS = 5_000_000  # so long a measurement holds while much has to go
 MAX_BATCH = 64  # keys given up between two measurements
 KEPT, UNDER_WAY, EXHAUSTED = 0, 1, 2
 
@@ -55,12 +54,12 @@ class MemoryPolicy:
         self.reactor = reactor
         self.keyspace = services.keyspace
         self.chooser = Chooser(services.keyspace, Random())
+        self.guess = HeapGuess(services.keyspace, self.chooser.rng)
         self.limit = 0
         self.evicts = False
         self.used = 0  # at the last measurement, and what commands have brought since
         self.measured_ns = 0
         self.is_over = False  # keys still have to go
-        self.means: dict[int, float] = {}  # by database: a key's bytes of malloc's memory, over the last samples
         self.over_since_ns = 0
         self.exceeded_ns = 0
         config = services.config
@@ -68,6 +67,7 @@ class MemoryPolicy:
             config.on_change(name, self.follow)
         about = services.info
         about.memory.estimate = self.formula
+        about.memory.guess = self.guess
         about.provide("total_eviction_exceeded_time", lambda: (self.exceeded_ns + self.exceeding_ns()) // 1_000_000)
         about.provide("current_eviction_exceeded_time", lambda: self.exceeding_ns() // 1_000_000)
         about.on_reset.append(self.reset)
@@ -99,7 +99,6 @@ class MemoryPolicy:
         else:
             dispatch.mode &= ~admission.MEMORY_LIMITED
             self.end_of_excess()
-        self.services.info.memory.go_by_samples(self.sampled if self.limit and self.evicts else None)
         steps = self.reactor.before_sleep
         if self.limit and self.before_sleeping not in steps:
             steps.insert(0, self.before_sleeping)
@@ -119,10 +118,14 @@ class MemoryPolicy:
         """Make room for a command that may need some (denyoom; EXEC if it runs one), or refuse it."""
         if not self.applies():
             return
-        self.used += sum(map(len, argv)) + ARGUMENT_BYTES * len(argv)
+        total = sum(map(len, argv))
+        self.used += total + ARGUMENT_BYTES * len(argv)
+        self.guess.note_written(argv, total)
         if spec.name == b"exec" and session.transaction is not None:
             for _, vector in session.transaction.vectors:
-                self.used += sum(map(len, vector)) + ARGUMENT_BYTES * len(vector)
+                total = sum(map(len, vector))
+                self.used += total + ARGUMENT_BYTES * len(vector)
+                self.guess.note_written(vector, total)
         if self.used > self.limit or perf_counter_ns() - self.measured_ns > MEASURE_EVERY_NS:
             if self.make_room() == EXHAUSTED:
                 raise CommandError(OUT_OF_MEMORY)
@@ -158,27 +161,13 @@ class MemoryPolicy:
                 total += sum(sizes) * count // len(keys)
         return total
 
-    def sampled(self) -> int:
-        """About how many bytes outside the interpreter's blocks the keys hold; each call refines it."""
-        from storage.sizes import outside_blocks
-
-        total = 0.0
-        rng = self.chooser.rng
-        for db in self.keyspace.databases:
-            data = db.data
-            if data:
-                sizes = [outside_blocks(data[db.pick(rng)]) for _ in range(SAMPLED_KEYS)]
-                mean = sum(sizes) / SAMPLED_KEYS
-                before = self.means.get(db.number)
-                mean = self.means[db.number] = mean if before is None else before + (mean - before) * NEW_SHARE
-                total += mean * len(data)
-        return int(total)
-
     def make_room(self) -> int:
         """Give up keys until the limit is kept, or the budget is spent, or none is left."""
-        if self.measure() <= self.limit:
-            self.end_of_excess()
-            return KEPT
+        # What is known to be far above the limit is still above it, whatever has come and gone in these milliseconds.
+        if not self.is_over or perf_counter_ns() - self.measured_ns > FRESH_NS or self.used <= self.limit:
+            if self.measure() <= self.limit:
+                self.end_of_excess()
+                return KEPT
         if not self.over_since_ns:
             self.over_since_ns = perf_counter_ns()
         if self.services.dispatch.mode & (admission.PAUSED_ALL | admission.PAUSED_WRITES):
@@ -205,18 +194,24 @@ class MemoryPolicy:
         verdict = UNDER_WAY
         while verdict == UNDER_WAY:
             batch = min(MAX_BATCH, 1 + (self.used - goal) // mean)
+            given_up = 0
             for _ in range(batch):
                 found = self.chooser.choose()
                 if found is None:
                     verdict = EXHAUSTED
                     break
                 self.give_up(*found)
+                given_up += 1
                 if perf_counter_ns() > ends_ns:
                     break
             self.services.dispatch.settle_alone()
             if graveyard.waiting:
                 graveyard.drain(max(0, ends_ns - perf_counter_ns()))
-            if self.measure() <= goal:
+            self.used -= given_up * mean // 2  # less than that, so that too much never goes unnoticed
+            if self.used - goal > MAX_BATCH * mean and verdict == UNDER_WAY:
+                if perf_counter_ns() > ends_ns:
+                    break  # far from the goal: measuring takes as long as giving up some 50 keys
+            elif self.measure() <= goal:
                 verdict = KEPT
             elif perf_counter_ns() > ends_ns:
                 break
@@ -230,10 +225,7 @@ class MemoryPolicy:
     def give_up(self, db: Database, key: bytes) -> None:
         """Delete one key for want of memory."""
         space = self.keyspace
-        value = db.remove(key)
-        if len(value) > LARGE:
-            self.services.info.memory.holes += 1
-        space.graveyard.bury(value)
+        space.graveyard.bury(db.remove(key))
         space.evicted_keys += 1
         db.changed(key, EVICTED, 0)
 

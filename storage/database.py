@@ -276,7 +276,7 @@ class Database:
         count = len(self.data)
         graveyard = self.space.graveyard
         waiting = len(graveyard.waiting)
-        bury = graveyard.bury
+        bury = graveyard.bury_table
         bury(self.data)
         bury(self.access)
         self.data = {}
@@ -426,6 +426,13 @@ class Database:
         now_ms = self.clock.now_ms
         lapses = self.lapses
         return [key for key in self.data if key not in lapses or lapses[key] > now_ms]
+
+    def tables(self) -> Sequence[Any]:
+        """The large objects that the database itself consists of. For who wants their sizes."""
+        deadlines = self.deadlines
+        index = self.index
+        mine = (self.data, self.access, deadlines.live, deadlines.heap, deadlines.buckets, self.field_deadlines.live)
+        return mine if index is None else (*mine, *index.parts())
 
     def _check(self) -> None:
         """Assert the invariants of the module's docstring."""

@@ -52,9 +52,13 @@ class Entries:
                 self._jump, self._run = found
         return self._jump is not None
 
+    def tries(self, table: Mapping[bytes, Any]) -> float:
+        """How many tries a random key takes, in the mean. O(1)."""
+        return table.__sizeof__() / (ENTRY_BYTES * (len(table) + 1))
+
     def is_sparse(self, table: Mapping[bytes, Any]) -> bool:
         """Whether most places are empty, so that a key at random takes many tries. O(1)."""
-        return table.__sizeof__() > SPARSE * ENTRY_BYTES * (len(table) + 1)
+        return self.tries(table) > SPARSE
 
     def random(self, table: Mapping[bytes, Any], rng: RandomSource) -> bytes | None:
         """One key, each equally likely; None if there is none, or none was found.

@@ -78,7 +78,7 @@ def use_frequencies(space: Keyspace, rng: RandomSource, log_factor: int, decay_m
         if db.access.__class__ is Frequencies:
             db.access.log_factor, db.access.decay_minutes = log_factor, decay_minutes
         else:
-            space.graveyard.bury(db.access)
+            space.graveyard.bury_table(db.access)
             db.access = fresh()
 
 
@@ -87,7 +87,7 @@ def use_times(space: Keyspace) -> None:
     space.new_access = dict
     for db in space.databases:
         if db.access.__class__ is Frequencies:
-            space.graveyard.bury(db.access)
+            space.graveyard.bury_table(db.access)
             db.access = {}
             space.stamps_since_s = space.clock.access_stamp
 

@@ -24,7 +24,7 @@ from storage.types.stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from typing import Any, Callable, Iterable, Sequence
 
     from storage.limits import EncodingLimits
 
@@ -46,6 +46,9 @@ STREAM_NODE_ROOM = 4096  # allocated for the last node in advance
 GROUP_BYTES, CONSUMER_BYTES, PENDING_BYTES = 650, 650, 130
 DEFAULT_SAMPLES = 5
 BLOCK_MAX = 512  # what is larger comes from malloc
+STRING_BYTES = 33  # of bytes besides what they contain
+CHUNK_BYTES = 16  # malloc's own, with what it rounds up
+LIST_BLOCK_BYTES = 528  # of a deque: 64 elements and two links
 
 
 def size_class(size: int) -> int:
@@ -77,21 +80,33 @@ def mean_of(sizes: Iterable[int], count: int, samples: int) -> int:
     return sum(seen) * count // len(seen) if seen else 0
 
 
-def outside_blocks(value: Any) -> int:
-    """The bytes of a value that CPython takes from malloc, not from its own small blocks. O(1).
+def outside_blocks(value: Any, draw: Callable[[Any], Sequence[bytes]]) -> tuple[int, int]:
+    """The bytes of a value that CPython takes from malloc, not from its own small blocks, and in how many pieces. O(1).
 
-    Tables and long strings; of the elements of a container the first few stand for all.
+    Tables and long strings; of the elements of a container the few that `draw` has chosen stand for all.
     """
-    size: int = value.__sizeof__()
-    if value.__class__ is bytes or value.__class__ is bytearray:
-        return size if size > BLOCK_MAX else 0
-    held = size if size > BLOCK_MAX else 0
+    if value.__class__ is bytes:
+        size = len(value) + STRING_BYTES
+        return (size + CHUNK_BYTES, 1) if size > BLOCK_MAX else (0, 0)
+    size = value.__sizeof__()
+    pieces = 1
+    if isinstance(value, List):
+        size -= List.__basicsize__  # the rest is blocks of elements, each in a piece of its own
+        pieces = size // LIST_BLOCK_BYTES
+    elif isinstance(value, Stream):
+        sizes = [node.size for node in islice(value.log.nodes(), DEFAULT_SAMPLES) if node.size > BLOCK_MAX]
+        pieces = value.log.node_count()
+        size = sum(sizes) * pieces // len(sizes) if sizes else 0
+    held = size + pieces * CHUNK_BYTES if size > BLOCK_MAX else 0
+    if not held:
+        pieces = 0
     if isinstance(value, (List, Set, Hash, SortedSet)):
-        few = list(islice(value.values() if isinstance(value, Hash) else value, DEFAULT_SAMPLES))
-        large = sum([len(element) for element in few if len(element) > BLOCK_MAX])
+        few = draw(value)
+        large = [len(element) + STRING_BYTES for element in few if len(element) + STRING_BYTES > BLOCK_MAX]
         if large:
-            held += large * len(value) // len(few)
-    return held
+            held += (sum(large) + len(large) * CHUNK_BYTES) * len(value) // len(few)
+            pieces += len(large) * len(value) // len(few)
+    return held, pieces
 
 
 def usage(key: bytes, value: Any, limits: EncodingLimits, samples: int = DEFAULT_SAMPLES) -> int:
