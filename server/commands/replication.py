@@ -182,6 +182,10 @@ def replicaof(ctx: Session, argv: Argv) -> Any:
         raise CommandError(b"ERR Invalid master port")
     host = argv[1].decode("utf-8", "surrogateescape")
     if ctx.server.config.replicaof == (host, port):
+        ctx.server.log.notice(
+            "REPLICAOF would result into synchronization with the master we are already connected with. No operation "
+            "performed."
+        )
         return Status(b"OK Already connected to specified master")
     replication.follow(host, port, by)
     return OK

@@ -67,6 +67,7 @@ class MasterLink:
         self.full_offset = 0
         self.timer: Any = None
         self.is_failover = False  # ask the new master to take over
+        self.is_announced = False  # the log knows of the connection that comes
         self.is_closed = False
 
     # Connecting ------------------------------------------------------------------------------------------------
@@ -75,10 +76,16 @@ class MasterLink:
         """Begin to connect; failing is found out later."""
         if self.is_closed or self.state != CONNECT:
             return
-        self.log.notice("Connecting to MASTER %s:%d" % (self.host, self.port))
+        if not self.is_announced:
+            self.announce()
+        self.is_announced = False
         self.state = CONNECTING
         self.heard_s = monotonic()
         self.lookup = look_up(self.replication.reactor, self.host, self.port, self.on_found)
+
+    def announce(self, text: str = "Connecting to MASTER %s:%d") -> None:
+        self.log.notice(text % (self.host, self.port))
+        self.is_announced = True
 
     def on_found(self, places: List[Place], error: str) -> None:
         """The host's addresses are known: each is tried, until one takes the connection."""
@@ -257,7 +264,6 @@ class MasterLink:
             self.fail("MASTER aborted replication with an error: %s" % line.decode("latin-1"))
             return
         self.expected = []
-        self.replication.on_full_sync()
         try:
             self.transfer = Transfer(self.replication, line, self.full_id, self.on_loaded)
         except TransferFailure as failure:
@@ -448,7 +454,7 @@ class MasterLink:
             self.connect()
         elif self.state in (CONNECTING, HANDSHAKE):
             if silent_s > timeout_s:
-                self.fail("Timeout connecting to the MASTER...")
+                self.fail("Timeout connecting to the MASTER...", at_once=True)
         elif self.state == TRANSFER:
             if self.transfer is not None and self.transfer.is_whole:
                 self.heard_s = now_s
@@ -456,7 +462,8 @@ class MasterLink:
             elif silent_s > timeout_s:
                 self.fail(
                     "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' "
-                    "parameter in redis.conf to a larger value."
+                    "parameter in redis.conf to a larger value.",
+                    at_once=True,
                 )
             elif self.transfer is not None and self.transfer.reader is not None:
                 self.send_raw(b"\n")
@@ -468,17 +475,19 @@ class MasterLink:
 
     # The end ---------------------------------------------------------------------------------------------------
 
-    def fail(self, text: str) -> None:
-        """Connecting or synchronising did not work: try again in a second."""
+    def fail(self, text: str, at_once: bool = False) -> None:
+        """Connecting or synchronising did not work: try again in a second, or at once if a link was there."""
         self.log.warning(text)
         self.drop()
+        if at_once and not self.is_closed:
+            self.announce("Reconnecting to MASTER %s:%d after failure")
+            self.connect()
 
     def lose(self) -> None:
         """The connection is gone: try again at once."""
         was_up = self.state == CONNECTED
         if was_up:
-            self.log.notice("Connection with master lost.")
-            self.log.notice("Caching the disconnected master state.")
+            self.say_lost()
         elif self.state == TRANSFER:
             if self.transfer is None or self.transfer.reader is None:
                 self.log.warning("I/O error trying to sync with MASTER: connection lost")
@@ -487,10 +496,12 @@ class MasterLink:
         was_syncing = self.state == TRANSFER
         self.drop()
         if (was_up or was_syncing) and not self.is_closed:
-            self.log.notice(
-                "Reconnecting to MASTER %s:%d%s" % (self.host, self.port, " after failure" if was_syncing else "")
-            )
+            self.announce("Reconnecting to MASTER %s:%d" + (" after failure" if was_syncing else ""))
             self.connect()
+
+    def say_lost(self) -> None:
+        self.log.notice("Connection with master lost.")
+        self.log.notice("Caching the disconnected master state.")
 
     def drop(self) -> None:
         """Close the socket and forget what was under way; what was applied stays."""
@@ -533,4 +544,6 @@ class MasterLink:
     def close(self) -> None:
         """This server has another master, or none."""
         self.is_closed = True
+        if self.state == CONNECTED:
+            self.say_lost()
         self.drop()

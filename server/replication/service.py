@@ -181,6 +181,7 @@ class Replication:
         was_master = not self.is_replica
         if self.link is not None:
             link, self.link = self.link, None
+            self.config.replicaof = None  # the log shows the role in between
             link.close()
         self.config.replicaof = (host, port)
         self.services.oom_score.apply()
@@ -195,6 +196,8 @@ class Replication:
             self.history.database = max(0, self.feed.database)
             self.has_history = True
         self.become_replica(host, port, is_failover)
+        if self.link is not None:
+            self.link.announce()
         if by:
             self.log.notice("REPLICAOF %s:%d enabled (user request from '%s')" % (host, port, by))
 
@@ -223,6 +226,7 @@ class Replication:
         link, self.link = self.link, None
         if link is not None:
             link.close()
+        self.discard_copy()
         self.feed.flush()
         history = self.history
         old = history.id.decode("latin-1")
@@ -316,9 +320,18 @@ class Replication:
 
     # Following -------------------------------------------------------------------------------------------------
 
-    def on_full_sync(self) -> None:
-        """The master sends everything: what this server passed on so far is not its history any more."""
+    def discard_copy(self) -> None:
+        """What is here is no copy of a master's history any more."""
+        if self.has_history:
+            self.log.notice("Discarding previously cached master state.")
         self.has_history = False
+
+    def on_full_sync(self) -> None:
+        """The data is about to become the master's: what this server passed on so far is not its history any more.
+
+        Not earlier: a transfer that breaks before costs this server and those that follow it nothing.
+        """
+        self.discard_copy()
         if self.made_primary is not None:
             self.made_primary.disconnect_all()
 
@@ -369,7 +382,7 @@ class Replication:
 
     def on_transfer_failed(self, text: str) -> None:
         if self.link is not None:
-            self.link.fail(text)
+            self.link.fail(text, at_once=True)
 
     def on_link_changed(self) -> None:
         self.settle()

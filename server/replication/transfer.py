@@ -204,8 +204,9 @@ class Transfer:
         size = self.frame.size if self.frame.size >= 0 else self.received
         loader = services.loader
         if self.beside is None:
-            self.log.notice("MASTER <-> REPLICA sync: Flushing old data")
             self.replication.before_load()
+            self.replication.on_full_sync()
+            self.log.notice("MASTER <-> REPLICA sync: Flushing old data")
             self.replication.empty_keyspace()
         self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
         if self.is_aside:
@@ -281,10 +282,11 @@ class Transfer:
             raise TransferFailure("Failed trying to load the MASTER synchronization DB: %s" % error) from None
         facts = dict(self.services.loader.replication)
         self.close()
+        self.log.notice("Done loading RDB, keys loaded: %d, keys expired: %d." % (self.sink.loaded, self.sink.lapsed))
         if self.beside is not None:
-            if self.is_aside:
-                self.log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
             self.replication.before_load()
+            self.replication.on_full_sync()
+            self.log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
             self.replication.empty_keyspace()
             self.services.keyspace.take_over(self.beside)
             self.log.notice("MASTER <-> REPLICA sync: Discarding old DB in background")
@@ -292,7 +294,6 @@ class Transfer:
         self.services.loader.last_lapsed = self.sink.lapsed
         for source in self.functions:
             self.services.loader.take_function(source)
-        self.log.notice("Done loading RDB, keys loaded: %d, keys expired: %d." % (self.sink.loaded, self.sink.lapsed))
         rest, self.rest = b"".join(self.rest), []
         self.on_loaded(facts, rest)
 
@@ -303,6 +304,7 @@ class Transfer:
         reader = self.reader
         if reader is not None:
             if not self.is_whole:
+                self.log.warning("Short read or OOM loading DB. Unrecoverable error, aborting now.")
                 self.log.warning(
                     "Internal error in RDB reading offset %d, function at transfer.py -> Unexpected EOF reading RDB "
                     "file. Failure loading rdb format from socket, assuming connection error, resuming operation."

@@ -228,3 +228,26 @@ def test_the_stream_goes_on_in_the_database_it_was_in(start_server, bare_master,
         other.link.sendall(b"+CONTINUE %b\r\n" % ID + encode_record((b"SET", b"key", b"new")))
         until(lambda: client.ask("GET", "key") == b"new")
     other.close()
+
+
+@pytest.mark.parametrize("load", ["disabled", "swapdb"])
+def test_a_transfer_that_breaks_costs_neither_the_history_nor_the_followers(start_server, bare_master, load):
+    server = start_server("--save", "", "--repl-diskless-load", load)
+    with server.wire() as client:
+        ready_replica(client, bare_master)
+        bare_master.link.sendall(encode_record((b"SELECT", b"0")) + encode_record((b"SET", b"key", b"old")))
+        until(lambda: client.ask("GET", "key") == b"old")
+        offset = int(info(client)["slave_repl_offset"])
+        follower = BareReplica(server, "psync2")
+        assert follower.psync(ID, offset + 1).startswith(b"+CONTINUE")
+        bare_master.link.close()
+        bare_master.accept()
+        bare_master.link.sendall(b"+FULLRESYNC %b 500\r\n$EOF:%b\r\n" % (b"f" * 40, b"m" * 40) + EMPTY_SNAPSHOT[:9])
+        server.wait_for_log("receiving streamed RDB from master with EOF")
+        bare_master.link.close()
+        assert bare_master.accept() == [b"PSYNC", ID, b"%d" % (offset + 1)]
+        assert client.ask("GET", "key") == b"old"
+        assert info(client)["connected_slaves"] == "1"
+        stream = encode_record((b"SET", b"key", b"new"))
+        bare_master.link.sendall(b"+CONTINUE\r\n" + stream)
+        assert follower.command() == [b"SET", b"key", b"new"]
