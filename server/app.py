@@ -12,6 +12,7 @@ import sys
 
 from server import descriptors
 from server.accounts import Accounts
+from server.batches import Batches
 from server.blocking import Blocking
 from server.client_memory import ClientMemory
 from server.clients import Clients
@@ -87,6 +88,7 @@ class Application:
         services.stats.on_error_overflow = lambda: log.warning(ERRORS_OVERFLOWN)
         services.info = Info(services)
         services.dispatch = Dispatcher(services, services.registry, services.keyspace)
+        services.dispatch.batches = Batches(services.dispatch)
         services.blocking = Blocking(services)
         services.clients = Clients(services)
         services.accounts = Accounts(services)

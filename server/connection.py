@@ -10,7 +10,7 @@ import socket
 from errno import EAGAIN, EWOULDBLOCK
 
 from protocol.encoder import error_line
-from protocol.parser import RequestParser, Run
+from protocol.parser import RequestParser
 from server.client_description import describe
 from server.log import VERBOSE
 from server.session import BLOCKED, CLOSING, DOOMED, HELD, PAUSED
@@ -132,11 +132,7 @@ class Connection:
             if not vectors:
                 self.end_of_vectors()
                 return True
-            if vectors.__class__ is Run:
-                is_done = self.dispatch.run_together(session, vectors) or self.dispatch.run_batch(session, vectors)
-            else:
-                session.pending = iter(vectors)
-                is_done = self.dispatch.run(session)
+            is_done = self.dispatch.batches.run(session, vectors)
         else:
             is_done = self.dispatch.run(session)
         if not is_done:

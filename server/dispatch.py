@@ -7,27 +7,27 @@ reply stands in the output, then deferred pushes, then blocked clients of the to
 sockets; knows no command by name except where Redis's own rules name one.
 
 The loop in `run` is the hot path. A run of one command's spelling is looked up and bound once; only *plain* commands
-(reads and writes of keys) may continue a run, since anything else may change what holds for the next vector.
+(reads and writes of keys) may continue a run, since anything else may change what holds for the next vector. What may
+be done at once for a whole batch or transaction stands in `server.batches`.
 """
 
 from __future__ import annotations
 
 from time import perf_counter_ns
 
-from protocol.encoder import encode_run, error_line
-from protocol.reply import NO_REPLY, OK, QUEUED, Block, Constant, ErrorReply
-from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, NEEDS_INDEX, NO_TOUCH, RESTRICTED, TRACKING
+from protocol.encoder import error_line
+from protocol.reply import NO_REPLY, OK, QUEUED, Block, ErrorReply
+from server.admission import CACHING, GUARDED, IN_MULTI, MONITORED, NEEDS_INDEX, NO_TOUCH, TRACKING
 from server.gate import ASIDE, TOUCHES, Gate
 from server.propagation import Propagation
-from server.registry import READONLY, wrong_arity
-from server.session import CLOSING, DOOMED, REPLY_OFF, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
+from server.registry import wrong_arity
+from server.session import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Sequence, Tuple
 
-    from protocol.parser import Run
     from server.registry import CommandSpec, Registry
     from server.services import Services
     from server.session import Session
@@ -80,7 +80,7 @@ class Dispatcher:
         self.refreshed_ns = 0  # when the clock was last read, on the scale of perf_counter_ns
         self.spellings: Dict[bytes, CommandSpec] = {}
         self.multi: Any = registry.lookup(b"multi")
-        self.exec: Any = registry.lookup(b"exec")
+        self.batches: Any = None  # server.batches, where several vectors are run as one
 
     # Looking up ------------------------------------------------------------------------------------------------
 
@@ -133,14 +133,14 @@ class Dispatcher:
                 spec = self.spellings.get(word)
                 if (
                     spec is multi
+                    and len(argv) == 1
                     and slow_ns >= 0
                     and not (multi.trips & (self.mode | session.mode) or session.reply_mode)
                 ):
                     name = None  # the run of the last command is over
-                    following = self.gather(session, argv, pending, append)
+                    following = self.batches.run_transactions(session, pending, turn_ends)
                     if following is None:
-                        stamp = perf_counter_ns()
-                        if session.halted or stamp > turn_ends or session.out_bytes > YIELD_BYTES:
+                        if self.is_turn_over(session, perf_counter_ns(), turn_ends):
                             break
                         continue
                     argv = following
@@ -252,9 +252,7 @@ class Dispatcher:
             calls += 1
             now = perf_counter_ns()
             if now - stamp > slow_ns:
-                self.clock.refresh()
-                if self.observe_slow is not None:
-                    self.observe_slow(session, spec, argv, now - stamp)
+                self.note_long(session, spec, argv, now - stamp)
                 stamp = now
                 if now > turn_ends or session.out_bytes > YIELD_BYTES:
                     if tripped:
@@ -300,113 +298,6 @@ class Dispatcher:
         self.current = self.caller = None
         return False
 
-    def run_batch(self, session: Session, batch: Run) -> bool:
-        """`run` for a batch that the parser has just taken."""
-        vectors = list(batch)
-        session.pending = iter(vectors)
-        is_done = self.run(session)
-        if is_done and self.keyspace.recording:
-            self.propagation.replace(session.db.number, vectors, batch.source)
-        return is_done
-
-    def run_together(self, session: Session, batch: Run) -> bool:
-        """Run a batch of one command as a whole; False, and nothing done, where its vectors must run one by one.
-
-        What the loop of `run` does for each vector is done once: looking up, admission, clock, statistics. A pipeline
-        of 16 GETs costs 0.6 of what it costs one by one.
-        """
-        columns = batch.columns
-        words = columns[0]
-        spec = self.spellings.get(words[0])
-        if (
-            spec is None
-            or spec.together is None
-            or len(columns) != abs(spec.arity)
-            or spec.trips & (self.mode | session.mode)
-            or session.reply_mode != REPLY_ON
-            or self.slow_floor_ns < LONG_NS
-            or words.count(words[0]) != len(words)
-        ):
-            return False
-        log = None
-        if (self.listeners or self.keyspace.recording) and not spec.flags & READONLY:
-            log = None if self.listeners else self.propagation.lone_run(session.db.number)
-            if log is None:
-                return False
-        stamp = perf_counter_ns()
-        if stamp - self.refreshed_ns > CLOCK_GRAIN_NS:
-            self.refreshed_ns = stamp
-            self.clock.refresh()
-        replies = spec.together(session, columns)
-        if replies is None:
-            return False
-        if log is not None and self.changes:
-            self.keyspace.dirty += self.changes.pop()[3]
-            log.append(batch.source)
-            self.propagation.note_writer(session)
-        session.command = spec
-        data = encode_run(replies, session.encoders)
-        session.out.append(data)
-        if len(data) >= COUNTED_REPLY:
-            self.count_output(session, len(data))
-        self.stats.commands[spec.id].count(len(words), perf_counter_ns() - stamp)
-        return True
-
-    def gather(self, session: Session, argv: Sequence[bytes], pending: Any, append: Any) -> Sequence[bytes] | None:
-        """Begin a transaction, queue what only has to be queued, and run it; returns the next vector where that must be
-        judged, or None.
-
-        Exactly what `run` does with MULTI and what follows it: ten transactions in one packet, 110 -> 60 us.
-        """
-        started = perf_counter_ns()
-        if len(argv) != 1:
-            self.refuse(session, self.multi, argv, wrong_arity(self.multi), append)
-            return None
-        self.multi.handler(session, argv)
-        session.command = self.multi
-        append(b"+OK\r\n")
-        self.stats.commands[self.multi.id].count(1, perf_counter_ns() - started)
-        transaction = session.transaction
-        queue = transaction.vectors.append
-        spec_of = self.spellings.get
-        mode = self.mode | session.mode
-        trips = 0
-        following = None
-        for vector in pending:
-            spec = spec_of(vector[0])
-            if (
-                spec is None
-                or not spec.is_plain
-                or spec.trips & mode != IN_MULTI
-                or (len(vector) != spec.arity and (spec.arity > 0 or len(vector) < -spec.arity))
-            ):
-                following = vector
-                break
-            queue((spec, vector))
-            trips |= spec.trips
-        transaction.trips = trips
-        append(b"+QUEUED\r\n" * len(transaction.vectors))
-        if following is None or len(following) != 1:
-            return following
-        last: Any = spec_of(following[0])
-        if last is not self.exec or (trips | last.trips) & (self.mode | session.mode) != IN_MULTI:
-            return following
-        session.command = last
-        started = perf_counter_ns()
-        reply = last.handler(session, following)
-        data = session.encoders[reply.__class__](reply)
-        append(data)
-        if len(data) >= COUNTED_REPLY:
-            self.count_output(session, len(data))
-        elapsed = perf_counter_ns() - started
-        self.stats.commands[last.id].count(1, elapsed)
-        if elapsed > self.slow_floor_ns:
-            self.clock.refresh()
-            if self.observe_slow is not None:
-                self.observe_slow(session, last, following, elapsed)
-        self.after_unit()
-        return None
-
     def append_large(self, session: Session, reply: bytes, append: Any) -> None:
         """A long bulk string: beside its header, not copied, and counted at once."""
         length = len(reply)
@@ -418,12 +309,28 @@ class Dispatcher:
             append(CRLF)
         self.count_output(session, length)
 
+    def put_out(self, session: Session, data: bytes, append: Any) -> None:
+        """Append an encoded reply, and count it if it is a long one."""
+        append(data)
+        if len(data) >= COUNTED_REPLY:
+            self.count_output(session, len(data))
+
     def count_output(self, session: Session, length: int) -> None:
         """Count output that has not been written; past the hard limit the client is doomed at once."""
         session.out_bytes += length
         clients = self.services.clients
         if session.out_bytes > clients.judged_from:
             clients.judge_output(session)
+
+    def is_turn_over(self, session: Session, now_ns: int, ends_ns: int) -> bool:
+        """Whether others come first now; or for good, if the session was halted."""
+        return now_ns > ends_ns or session.out_bytes > YIELD_BYTES or bool(session.halted)
+
+    def note_long(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], elapsed_ns: int) -> None:
+        """A command took long: see what time it is, and tell who keeps records of such."""
+        self.clock.refresh()
+        if self.observe_slow is not None:
+            self.observe_slow(session, spec, argv, elapsed_ns)
 
     def end_of_turn_for(self, session: Session) -> None:
         """What stands between a command that may have changed the rules and the next vector."""
@@ -454,16 +361,19 @@ class Dispatcher:
             name = b"<unknown>" if spec is None else spec.name
             self.services.replication.primary.reject_reply(session, name, text)
 
-    def call(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> Any:
+    def call(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], is_own: bool = False) -> Any:
         """Run an admitted vector inside a unit and return its reply, an ErrorReply where it failed.
 
-        For EXEC, scripts, woken waiters and the log loader. Who calls it ends the unit with `after_unit`.
+        For EXEC, scripts, woken waiters and the log loader. Who calls it ends the unit with `after_unit`. `is_own`:
+        the client said it in these words, so that a TOUCH touches whatever NO-TOUCH says.
         """
         counters = self.stats.commands[spec.id]
         start = perf_counter_ns()
         caller, self.caller = self.caller, session
         self.depth += 1
-        handler: Any = self.gate.untouched(spec) if session.mode & NO_TOUCH else spec.handler
+        handler: Any = spec.handler
+        if session.mode & NO_TOUCH and not (is_own and spec.name in TOUCHES):
+            handler = self.gate.untouched(spec)
         try:
             reply = handler(session, argv)
         except CommandError as error:
@@ -492,87 +402,6 @@ class Dispatcher:
         if (self.mode | reader.mode) & LOOKED_AT:
             self.gate.tell(reader, session, spec, argv)
         return reply
-
-    def call_all(self, session: Session, vectors: Sequence[Tuple[CommandSpec, Sequence[bytes]]]) -> Any:
-        """`call` for each vector of a transaction, with what they have in common done once.
-
-        Each reply is encoded as it comes: a HELLO among the vectors changes the protocol of those behind it.
-        """
-        begins_silent = session.reply_mode != REPLY_ON
-        lines = [] if begins_silent else [b"*%d\r\n" % len(vectors)]
-        append: Any = lines.append
-        changes = self.changes
-        slow_ns = self.slow_floor_ns
-        last: CommandSpec | None = None
-        counters: Any = None
-        calls = 0
-        is_denied = False
-        self.depth += 1
-        try:
-            stamp = run_start = perf_counter_ns()
-            for spec, argv in vectors:
-                if session.mode & RESTRICTED:
-                    refusal = self.gate.refusal_in_exec(session, spec, argv)
-                    if refusal is not None:
-                        self.stats.count_error(refusal.text)
-                        append(error_line(refusal.text))
-                        is_denied = True
-                        continue
-                if spec is not last:
-                    if calls:
-                        counters.count(calls, stamp - run_start)
-                    calls = 0
-                    run_start = stamp
-                    last = spec
-                    touches = not session.mode & NO_TOUCH or spec.name in TOUCHES
-                    handler = spec.handler if touches else self.gate.untouched(spec)
-                    counters = self.stats.commands[spec.id]
-                    # Who closed its own connection, or asked for silence, hears no more of this either, as in Redis.
-                    is_silent = session.reply_mode == REPLY_OFF or session.halted & (CLOSING | DOOMED)
-                    append = discard if is_silent else lines.append
-                try:
-                    reply = handler(session, argv)  # type: ignore[misc]
-                except CommandError as error:
-                    counters.failed += 1
-                    self.stats.count_error(error.text)
-                    reply = ErrorReply(error.text)
-                except Exception:
-                    self.report_crash(spec)
-                    reply = ErrorReply(INTERNAL_ERROR)
-                if changes or session.propagation is not None:
-                    self.settle(session, spec, argv)
-                calls += 1
-                is_denied = False
-                now = perf_counter_ns()
-                if now - stamp > slow_ns and self.observe_slow is not None and reply.__class__ is not Block:
-                    self.observe_slow(session, spec, argv, now - stamp)
-                stamp = now
-                if (self.mode | session.mode) & LOOKED_AT:
-                    self.gate.tell(session, session, spec, argv)
-                if reply is OK:
-                    if append is discard and session.reply_mode == REPLY_ON and not session.halted:
-                        append = lines.append  # that was CLIENT REPLY ON
-                    append(b"+OK\r\n")
-                elif reply.__class__ is int and 0 <= reply < SMALL_INTS:
-                    append(INT_LINES[reply])
-                elif reply.__class__ is bytes and len(reply) < COUNTED_REPLY:
-                    append(BULK_LINES[len(reply)] + reply + CRLF)
-                else:
-                    if reply.__class__ is Block:
-                        reply = reply.on_timeout
-                    append(session.encoders[reply.__class__](reply))
-            if calls:
-                counters.count(calls, stamp - run_start)
-            if is_denied:  # an error that belongs to no command that ran is EXEC's own
-                self.stats.commands[self.exec.id].failed += 1
-        finally:
-            self.depth -= 1
-        encoded = b"".join(lines)
-        if begins_silent:
-            if encoded:  # of what followed a CLIENT REPLY ON; the batch would discard it
-                session.send_encoded(encoded)
-            return NO_REPLY
-        return Constant("EXEC", encoded, encoded)
 
     def block(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], reply: Block) -> bytes:
         """Put the session among the waiters; where nothing may block, return the encoded answer instead."""

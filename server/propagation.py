@@ -84,6 +84,11 @@ class Propagation:
         if self.operations:
             self.note_writer(session)
 
+    def add_all(self, number: int, vectors: Sequence[Sequence[bytes]]) -> None:
+        """Take the operations of neighbours in a transaction, each its own vector, in place of `collect`."""
+        if self.sinks:
+            self.operations += [(number, vector) for vector in vectors]
+
     def add_for_replicas(self, number: int, argv: Sequence[bytes]) -> None:
         if self.sinks and self.scope & TO_REPLICAS:
             self.narrowed[len(self.operations)] = TO_REPLICAS

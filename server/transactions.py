@@ -115,6 +115,12 @@ class Watching:
                 return True
         return False
 
+    def end(self, session: Session) -> bool:
+        """EXEC has come: stop watching, and say whether it is lost."""
+        is_broken = self.is_broken(session)
+        self.forget(session)
+        return is_broken
+
     def note(self, db: Database, key: bytes | None, event: Event, session: Session | None) -> None:
         """A change, by whomever, also by the watcher itself."""
         if key is not None:

@@ -72,7 +72,7 @@ def exec_(ctx: Session, argv: Argv) -> Any:
     """Run the queued commands as one, unless a watched key has changed."""
     if ctx.transaction is None:
         raise CommandError(b"ERR EXEC without MULTI")
-    is_broken = ctx.watched is not None and ctx.server.watching.is_broken(ctx)
+    is_broken = ctx.watched is not None and ctx.server.watching.end(ctx)
     transaction = leave(ctx)
     if transaction.is_spoiled:
         raise CommandError(EXEC_ABORTED)
@@ -81,7 +81,7 @@ def exec_(ctx: Session, argv: Argv) -> Any:
     denied, ctx.denies_blocking = ctx.denies_blocking, True
     ctx.executing = transaction
     try:
-        return ctx.server.dispatch.call_all(ctx, transaction.vectors)
+        return ctx.server.dispatch.batches.execute(ctx, transaction)
     finally:
         ctx.executing = None
         ctx.denies_blocking = denied

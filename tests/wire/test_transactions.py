@@ -117,6 +117,41 @@ def test_a_transaction_between_two_runs_of_one_command_ends_the_first(start_serv
         assert wire.ask("GET", "k") == b"8"
 
 
+NEIGHBOURS = "multi,set a 1,set b 2,set c 3,set a 4,get a,get b,get c,get x,sadd s m,sadd s m,sadd s n,incr a,incr b,"
+NEIGHBOURS += "incr a,hset h f 1,hset h f 2,hset h g 3,set a 1 keepttl,incr s,rpush l 1,rpush l 2,rpush l 3,rpush l 4 5"
+
+
+@pytest.mark.parametrize("resp", [2, 3])
+def test_neighbours_of_one_command_in_a_transaction_answer_and_are_logged_as_one_by_one(start_server, resp):
+    server = start_server("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+    commands = [[word.encode() for word in command.split()] for command in NEIGHBOURS.split(",")]
+    commands.append([b"exec"])
+    outcomes = []
+    with server.wire() as wire:
+        wire.command("HELLO", resp)
+        for packets in ([[command] for command in commands], [commands]):
+            wire.command("FLUSHALL")
+            wire.command("RPUSH", "l", "0")
+            replies = [reply for packet in packets for reply in wire.pipeline(packet)]
+            outcomes.append([replies, wire.ask("DEBUG", "DIGEST")])
+        assert outcomes[0] == outcomes[1]
+        spoiled = wire.pipeline([*commands[:-1], [b"hset", b"h", b"f"], [b"exec"]])
+        assert spoiled[-1].startswith(b"-EXECABORT")
+    server.restart(kill=True)
+    with server.wire() as wire:
+        assert wire.ask("DEBUG", "DIGEST") == outcomes[1][1]
+
+
+def test_a_watched_key_that_changed_loses_a_transaction_that_comes_in_one_packet(server, wire):
+    transaction = [[b"MULTI"], [b"SET", b"k", b"1"], [b"EXEC"]]
+    wire.pipeline([*transaction, [b"WATCH", b"k"]])
+    with server.wire() as other:
+        other.command("SET", "k", "2")
+    replies = wire.pipeline([*transaction, [b"GET", b"k"], *transaction, [b"GET", b"k"]])
+    assert replies[2:4] == [b"*-1\r\n", b"$1\r\n2\r\n"]
+    assert replies[6:] == [b"*1\r\n+OK\r\n", b"$1\r\n1\r\n"]
+
+
 def test_a_watch_that_was_broken_holds_no_keys_any_more(server, wire):
     with server.wire() as watcher:
         number = watcher.ask("CLIENT", "ID")
