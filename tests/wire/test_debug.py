@@ -244,6 +244,7 @@ def test_without_a_crash_log_the_process_just_dies(start_server):
         ("DICT-RESIZING 1", b"OK"),
         ("PAUSE-CRON 0", b"OK"),
         ("DIGEST-VALUE", []),
+        ("OBJECT key FAST", b"-ERR unknown subcommand or wrong number of arguments for 'OBJECT'. Try DEBUG HELP."),
         ("POPULATE 3 p x", b"-ERR value is out of range, must be positive"),
         ("REPLYBUFFER PEAK-RESET-TIME 100", b"OK"),
         ("REPLYBUFFER RESIZING 1", b"OK"),
