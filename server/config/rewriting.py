@@ -60,7 +60,7 @@ class _Draft:
         self._usable: dict[str, list[int]] = {}  # directive -> indexes of its lines, last first
         self._known: list[str] = []
         self._is_signed = False
-        for raw in old.split(b"\n")[: -1 if old.endswith(b"\n") else None] if old else []:
+        for raw in old.split(b"\n") if old else ():  # what follows the last end of line is a line to Redis
             self._read(config, raw.strip(_WHITE))
 
     def _read(self, config: Config, line: bytes) -> None:
