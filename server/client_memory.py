@@ -11,7 +11,8 @@ How much a client holds is `client_description.memory_of`, which CLIENT LIST sho
 from __future__ import annotations
 
 from server import admission
-from server.client_description import memory_of
+from server.client_description import describe, memory_of
+from server.log import NOTICE
 from server.session import CLOSING, DOOMED
 
 TYPE_CHECKING = False
@@ -123,10 +124,8 @@ class ClientMemory:
                 break
             if session.no_evict:
                 continue
-            self.services.log.verbose(
-                "Evicting client: id=%d addr=%s tot-mem=%d"
-                % (session.id, session.address.decode("latin-1"), self.weights[session])
-            )
+            described = describe(session).decode("utf-8", "backslashreplace")
+            self.services.log.provoked("Evicting client: " + described, NOTICE)
             self.evicted += 1
             self.services.clients.kill(session)
         if running in self.weights:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_ACCEPTS = 1000  # per wake-up, as in Redis
 SHORTAGE_PAUSE_S = 0.1  # after running out of descriptors: the backlog keeps the clients meanwhile
-NO_SUCH_FAMILY = (EADDRNOTAVAIL, EAFNOSUPPORT, ENOPROTOOPT, EPFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT)
+NO_SUCH_FAMILY = (EAFNOSUPPORT, ENOPROTOOPT, EPFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT)
 SHORTAGE = (EMFILE, ENFILE, ENOBUFS, ENOMEM)
 PASSING = (EAGAIN, EWOULDBLOCK, EINTR, ECONNABORTED)
 
@@ -41,9 +41,10 @@ class BindFailure(Exception):
 
 
 def bind_tcp(addresses: Sequence[str], port: int, backlog: int, log: Any) -> List[socket.socket]:
-    """Listening sockets for every address; an optional one (leading dash) that does not exist is left out."""
+    """Listening sockets for every address; an optional one (leading dash) that does not exist is left out, and so is
+    one of a kind that the system does not know."""
     sockets: List[socket.socket] = []
-    for address in addresses or ["*"]:
+    for address in addresses:
         optional = address.startswith("-")
         host = address[1:] if optional else address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -55,19 +56,17 @@ def bind_tcp(addresses: Sequence[str], port: int, backlog: int, log: Any) -> Lis
         try:
             sockets.append(_bind_one(family, host, port, backlog))
         except OSError as error:
-            if optional and error.errno in NO_SUCH_FAMILY:
+            step = "" if isinstance(error, socket.gaierror) else "bind: "
+            log.warning(
+                "Warning: Could not create server TCP listening socket %s:%d: %s%s"
+                % (named, port, step, error.strerror or error)
+            )
+            if error.errno in NO_SUCH_FAMILY or (optional and error.errno == EADDRNOTAVAIL):
                 continue
             for other in sockets:
                 other.close()
-            log.warning(
-                "Warning: Could not create server TCP listening socket %s:%d: bind: %s" % (named, port, _reason(error))
-            )
             raise BindFailure("Failed listening on port %d (tcp), aborting." % port) from error
     return sockets
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def _bind_one(family: int, host: str, port: int, backlog: int) -> socket.socket:

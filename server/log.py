@@ -98,14 +98,16 @@ class Log:
         if self.threshold <= WARNING:
             self._write(WARNING, text)
 
-    def provoked(self, text: str) -> None:
-        """A warning that any client can cause at will: at most MAX_PROVOKED of them a second are written."""
+    def provoked(self, text: str, level: int = WARNING) -> None:
+        """What any client can cause at will: at most MAX_PROVOKED such lines a second are written."""
+        if self.threshold > level:
+            return
         second = int(self._now())
         if second != self._provoked_second:
             self._provoked_second, self._provoked = second, 0
         self._provoked += 1
         if self._provoked <= MAX_PROVOKED:
-            self.warning(text)
+            self._write(level, text)
 
     def raw(self, text: str) -> None:
         """Text without the head of a line, such as the logo, at the level of `notice`."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 PATH = "/proc/self/oom_score_adj"
 MASTER, REPLICA, CHILD = range(3)  # places in oom-score-adj-values
 LIMIT = 1000  # of the system, either way
+UNPRIVILEGED = (
+    "The oom-score-adj-values configuration may not work for non-privileged processes! Please consult the "
+    "documentation."
+)
 FAILED = "Failed to set current oom_score_adj. Check server logs."
 
 
@@ -27,10 +31,18 @@ class OomScore:
         self.first: Optional[int] = None
         config.on_change("oom-score-adj", self.follow)
         config.on_change("oom-score-adj-values", self.follow)
+        config.on_change("oom-score-adj-values", self.judge_order)
 
     def follow(self, config: Any) -> Optional[str]:
         """Obey the configuration; why that is impossible, or None."""
         return None if self.apply() else FAILED
+
+    def judge_order(self, config: Any) -> Optional[str]:
+        """Say it when a replica or a child would have to be made safer than a master: that takes privileges."""
+        for value, following in zip(config.oom_score_adj_values, config.oom_score_adj_values[1:]):
+            if following < value:
+                self.log.warning(UNPRIVILEGED)
+        return None
 
     def apply(self, place: Optional[int] = None) -> bool:
         """Set the score of a master, a replica or a child, by default of what this process is; False if it failed."""

@@ -199,6 +199,7 @@ def test_the_client_that_holds_most_is_closed_and_protected_ones_are_not(start_s
         hog.send(encode("SET", "k", "v" * 2_500_000))
         assert hog.read_until_closed() in (b"", b"+QUEUED\r\n")
         assert field(wire, "stats", "evicted_clients") == 1
+        assert " * Evicting client: id=" in server.log() and " user=default redir=-1 " in server.log()
         assert spared.command("EXEC")[0] == b"*"
 
 
