@@ -53,6 +53,8 @@ KEY_FLAG_NAMES = (
 # Ways to find the first key, and ways to find the others.
 INDEX, KEYWORD, RANGE, KEYNUM, UNKNOWN = b"index", b"keyword", b"range", b"keynum", b"unknown"
 
+ABSENT = range(0)  # the positions of keys whose keyword is not there
+
 
 class KeySpec:
     """One key specification.
@@ -118,7 +120,7 @@ class KeySpec:
         argc = len(argv)
         first = self._first(argv)
         if first <= 0:
-            return None
+            return ABSENT if self.begin is KEYWORD else None
         step = self.step
         if self.find is RANGE:
             if self.last >= 0:
@@ -202,6 +204,8 @@ def find_keys(specs: Sequence[KeySpec], finder: Optional[KeyFinder], argv: Seque
         if flags & NOT_KEY:
             continue
         positions = spec.positions(argv)
+        if positions is ABSENT:
+            continue
         if positions is None or flags & INCOMPLETE:
             if finder is not None:
                 return finder(argv)

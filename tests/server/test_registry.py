@@ -289,6 +289,24 @@ def test_finders_read_the_grammar_of_their_command(finder, line, expected):
     assert finder([word.encode() for word in line.split()]) == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("georadius k 0 0 1 storedist a b", [(1, READ)]),  # where the unit stands, it is no option
+        ("georadius k 0 0 1 m store a", [(1, READ), (7, WRITTEN)]),
+        ("migrate h 1 k 0 5 keys", [(3, RW | ACCESS | DELETE)]),  # nothing follows
+        ("migrate h 1 k 0 5 keys a", []),
+        ("xread nonsense", []),
+    ],
+)
+def test_a_keyword_that_is_not_there_names_no_keys(line, expected):
+    from server.commands import all_groups
+
+    argv = [word.encode() for word in line.split()]
+    spec = r.Registry.of(all_groups()).resolve(argv)
+    assert spec.keys_of(argv) == expected
+
+
 def test_migrate_takes_its_keys_from_the_end_when_the_key_is_empty():
     argv = [b"migrate", b"h", b"1", b"", b"0", b"5", b"auth2", b"keys", b"p", b"keys", b"a", b"b"]
     assert [at for at, _ in migrate_keys(argv)] == [10, 11]
