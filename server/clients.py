@@ -142,6 +142,17 @@ class Clients:
             session.soft_limit_since_ms = 0
             self.over_soft.pop(session, None)
             return
+        self.end_for_output(session, waiting)
+
+    def ends_for(self, session: Session, more: int) -> bool:
+        """Doom a client that could not take so many bytes more; True if so. Spares the work of making them."""
+        hard = self.services.config.client_output_buffer_limit[session.kind][0]
+        if not hard or session.out_bytes + more < hard:
+            return False
+        self.end_for_output(session, session.out_bytes + more)
+        return True
+
+    def end_for_output(self, session: Session, waiting: int) -> None:
         if not session.halted & DOOMED:
             self.services.stats.output_limit_disconnections += 1
             self.services.log.warning(

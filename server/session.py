@@ -12,6 +12,7 @@ from __future__ import annotations
 from protocol.encoder import RESP2, RESP3
 from protocol.reply import ErrorReply
 from server import admission
+from storage.errors import OUT_OF_RANGE, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ HELD = 16  # its command waits for an index of the keys, which clients take for 
 # How much of the output a client wants to hear (CLIENT REPLY).
 REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP = 0, 1, 2, 3
 
+MAX_DRAWN = 1 << 26  # elements drawn with repetition; Redis would go on until its memory is used up
+LEAST_ELEMENT_BYTES = 6  # of an empty string in a reply
 MAX_REPLY_CHUNK = 16 * 1024  # a longer bulk string is not copied into its reply
 
 
@@ -234,6 +237,17 @@ class Session:
         if not self.halted & (CLOSING | DOOMED):
             self.halted |= CLOSING
             self.server.unsent.append(self)
+
+    def may_draw(self, count: int) -> bool:
+        """Whether so many elements may be drawn with repetition for a reply; refuses what no memory would hold.
+
+        A client whose output limit they would pass is ended at once: Redis, too, stops in the middle of them.
+        """
+        if self.denies_blocking or not self.server.clients.ends_for(self, count * LEAST_ELEMENT_BYTES):
+            if count > MAX_DRAWN:
+                raise CommandError(OUT_OF_RANGE)
+            return True
+        return False
 
     def doom(self) -> None:
         """Close at the end of this turn without sending what waits."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from protocol.reply import OK, Map, Pairs
+from protocol.reply import NO_REPLY, OK, Map, Pairs
 from server.key_runs import hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 hashes = Group("hash")
 
 INCREMENT_NOT_FINITE = b"ERR value is NaN or Infinity"
-MAX_REPEATS = 1 << 26  # fields drawn with repetition; Redis would go on until its memory is used up
 
 
 def find_or_create(db: Database, key: bytes) -> Hash:
@@ -438,8 +437,8 @@ def hrandfield(ctx: Session, argv: Argv) -> Any:
     if not value:
         return []
     if count < 0:
-        if -count > MAX_REPEATS:
-            raise CommandError(OUT_OF_RANGE)
+        if not ctx.may_draw(-count):
+            return NO_REPLY
         fields = value.repeat_keys(-count, random)
     elif count >= len(value):
         fields = list(value.in_order())

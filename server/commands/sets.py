@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from protocol.reply import SetReply
+from protocol.reply import NO_REPLY, SetReply
 from server.key_runs import sadd_run, spop_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, key_range, numkeys, one_key
 from server.number_arguments import integer_between, negatable, not_negative
@@ -16,7 +16,6 @@ from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
     LIMIT_NEGATIVE,
     NUMKEYS_NOT_POSITIVE,
-    OUT_OF_RANGE,
     SYNTAX_ERROR,
     CommandError,
     WrongType,
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 sets = Group("set")
 
 TOO_MANY_KEYS = b"ERR Number of keys can't be greater than number of args"
-MAX_REPEATS = 1 << 26  # members drawn with repetition; Redis would go on until its memory is used up
 SREM_BATCH = 1024  # members of one SREM in the log, as in Redis
 
 
@@ -290,8 +288,8 @@ def srandmember(ctx: Session, argv: Argv) -> Any:
     if value is None:
         return []
     if count < 0:
-        if -count > MAX_REPEATS:
-            raise CommandError(OUT_OF_RANGE)
+        if not ctx.may_draw(-count):
+            return NO_REPLY
         return value.repeat_keys(-count, random)
     return value.members() if count >= len(value) else value.sample_keys(count, random)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from protocol.reply import NULL_ARRAY, Pairs
+from protocol.reply import NO_REPLY, NULL_ARRAY, Pairs
 from server.key_runs import zadd_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.number_arguments import negatable
@@ -32,7 +32,6 @@ sorted_sets = Group("sorted-set")
 NX_WITH_XX = b"ERR XX and NX options at the same time are not compatible"
 GT_WITH_LT_OR_NX = b"ERR GT, LT, and/or NX options at the same time are not compatible"
 ONE_INCREMENT = b"ERR INCR option supports a single increment-element pair"
-MAX_REPEATS = 1 << 26  # members drawn with repetition; Redis would go on until its memory is used up
 SHORT_DIGITS = 16  # so many digits are a double without looking any further
 
 
@@ -308,8 +307,8 @@ def zrandmember(ctx: Session, argv: Argv) -> Any:
     if value is None:
         return []
     if count < 0:
-        if -count > MAX_REPEATS:
-            raise CommandError(OUT_OF_RANGE)
+        if not ctx.may_draw(-count):
+            return NO_REPLY
         members = value.repeat(-count, random)
     elif count >= len(value):
         members = value.columns(0, len(value), True)[0]  # all of them: Redis starts at the end

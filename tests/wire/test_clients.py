@@ -347,3 +347,16 @@ def test_a_reply_past_the_hard_limit_closes_its_client_although_the_socket_would
             reader.read()
         assert b"client_output_buffer_limit_disconnections:1\r\n" in wire.ask("INFO", "stats")
         assert "scheduled to be closed ASAP for overcoming of output buffer limits" in server.log()
+
+
+@pytest.mark.parametrize("fill", [("SADD", "k", "a"), ("HSET", "k", "a", "1"), ("ZADD", "k", "1", "a")])
+def test_who_draws_more_than_its_output_may_hold_is_closed_before_the_drawing(start_server, fill):
+    server = start_server("--save", "", "--client-output-buffer-limit", "normal 100000 0 0")
+    draw = {"SADD": "SRANDMEMBER", "HSET": "HRANDFIELD", "ZADD": "ZRANDMEMBER"}[fill[0]]
+    with server.wire() as wire, server.wire() as greedy:
+        wire.command(*fill)
+        greedy.send(encode(draw, "k", "-999999999"))
+        assert greedy.read_until_closed() == b""
+        assert len(wire.ask(draw, "k", "-1000")) == 1000
+        wire.command("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0")
+        assert wire.ask(draw, "k", "-999999999") == b"-ERR value is out of range"
