@@ -23,7 +23,10 @@ UNKNOWN_OPTION = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE 
 
 
 def forget_data(ctx: Session) -> None:
-    """Empty every database. Who watches or tracks keys is told, replicas are not: what is there comes back at once."""
+    """Empty every database, and forget the functions. Who watches or tracks keys is told, replicas are not: what is
+    there comes back at once.
+    """
+    ctx.server.functions.flush()
     for db in ctx.keyspace.databases:
         db.flush()
         db.changed(None, FLUSHED, 0)
@@ -41,12 +44,19 @@ def reload_snapshot(ctx: Session, argv: Sequence[bytes]) -> Any:
     if b"NOFLUSH" not in options:
         forget_data(ctx)
 
+    replaces = b"MERGE" in options
+    take = server.loader.take_function
+    server.loader.take_function = lambda source: server.functions.load(source, replaces)
+
     def read() -> None:
         name = server.config.dbfilename
-        if not server.loader.load_snapshot(name, replaces=b"MERGE" in options):
+        if not server.loader.load_snapshot(name, replaces):
             raise LoadFailure("The RDB file %s doesn't exist" % shown(name))
 
-    load(ctx, read)
+    try:
+        load(ctx, read)
+    finally:
+        server.loader.take_function = take
     server.log.warning("DB reloaded by DEBUG RELOAD")
     return OK
 

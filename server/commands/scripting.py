@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 scripting = Group("scripting")
 
+LAZYFREE_THRESHOLD = 64  # scripts or functions; so few are freed at once in Redis, also when ASYNC is asked for
+
 
 @scripting.command(
     "EVAL",
@@ -127,6 +129,14 @@ def script_exists(ctx: Session, argv: Argv) -> Any:
     return [1 if digest.lower() in known else 0 for digest in argv[2:]]
 
 
+def count_freed(ctx: Session, argv: Argv, count: int, objects: int | None = None) -> None:
+    """Count what a flush leaves to the background, as Redis does, in lazyfreed_objects."""
+    is_usual = ctx.server.config.lazyfree_lazy_user_flush
+    is_lazy = argv[2].upper() == b"ASYNC" if len(argv) > 2 else is_usual
+    if is_lazy and count > LAZYFREE_THRESHOLD:
+        ctx.keyspace.graveyard.freed += count if objects is None else objects
+
+
 @scripting.command(
     "SCRIPT|FLUSH",
     arity=-2,
@@ -141,6 +151,7 @@ def script_flush(ctx: Session, argv: Argv) -> Any:
     """Forget all cached scripts."""
     if len(argv) > 3 or (len(argv) == 3 and argv[2].upper() not in (b"SYNC", b"ASYNC")):
         raise CommandError(b"ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+    count_freed(ctx, argv, len(ctx.server.scripting.known_digests()))
     ctx.server.scripting.flush_scripts()
     return OK
 
@@ -268,6 +279,8 @@ def function_flush(ctx: Session, argv: Argv) -> Any:
         raise CommandError(subcommand_syntax((argv[0].upper(), argv[1])))
     if len(argv) == 3 and argv[2].upper() not in (b"SYNC", b"ASYNC"):
         raise CommandError(b"ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
+    functions = ctx.server.functions.count()
+    count_freed(ctx, argv, functions, functions + 1)  # and the engine's part
     ctx.server.functions.flush()
     changed(ctx, argv)
     return OK

@@ -117,6 +117,10 @@ class Run:
         return int((monotonic() - self.began_s) * 1000)
 
 
+def refuse_registration(*arguments: Any) -> None:
+    raise ScriptError(b"ERR redis.register_function can only be called on FUNCTION LOAD command")
+
+
 class Engine:
     """Runs what `scripts` and `functions` compiled."""
 
@@ -130,7 +134,7 @@ class Engine:
         self.drawing = Drawing()
         self.pending: Optional[bytes] = None
         self.replicates = EVERYWHERE
-        self.register: Callable[..., None] = lambda *arguments: None  # set by functions while a library is loaded
+        self.register: Callable[..., None] = refuse_registration  # another one while a library is loaded
         self.serve_others: Callable[[Session], None] = lambda session: None  # one turn of the loop for other clients
         self.is_stopping: Callable[[], bool] = lambda: False
         self.reply_of: Callable[[Any], Any] = self.reply_to  # a debugger listens in

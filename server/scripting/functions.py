@@ -66,7 +66,7 @@ def split_metadata(code: bytes) -> Tuple[bytes, bytes]:
     if not code.startswith(b"#!"):
         raise CommandError(b"ERR Missing library metadata")
     line, newline, body = code.partition(b"\n")
-    if not newline:
+    if not newline or b"\0" in line:
         raise CommandError(b"ERR Invalid library metadata")
     try:
         words = split_arguments(line)
@@ -107,8 +107,8 @@ class Functions:
         """The texts of all libraries, for a snapshot or a rewritten log."""
         return [library.code for library in self.libraries.values()]
 
-    def load(self, source: bytes) -> bytes:
-        """Bring a library back from a snapshot or a log; one of the same name makes room. Raises CommandError."""
+    def load(self, source: bytes, replaces: bool = True) -> bytes:
+        """Bring a library back from a snapshot or a log. Raises CommandError."""
         from server.scripting.interpreter import is_installed
 
         if not is_installed():
@@ -119,7 +119,7 @@ class Functions:
                 % name.decode()
             )
             return name
-        return self.create(source, True)
+        return self.create(source, replaces)
 
     # Changing --------------------------------------------------------------------------------------------------
 

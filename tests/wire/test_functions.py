@@ -183,3 +183,39 @@ def test_a_function_that_runs_on_is_killed(ask, wire, server):
             assert wire.read()[1].startswith(b"ERR Script killed by user with SCRIPT KILL... script: loop, on @user_f")
     finally:
         ask("CONFIG", "SET", "busy-reply-threshold", 5000)
+
+
+def test_a_function_registers_no_other(ask):
+    body = "local lib = redis\nredis.register_function('f', function() lib.register_function('g', function() end) end)"
+    ask("FUNCTION", "LOAD", library(body))
+    assert ask("FCALL", "f", 0) == (
+        b"-ERR redis.register_function can only be called on FUNCTION LOAD command script: f, on @user_function:3."
+    )
+
+
+def test_a_name_with_a_zero_byte_is_no_metadata(ask):
+    assert ask("FUNCTION", "LOAD", "#!lua name=a\0b\nreturn 1") == b"-ERR Invalid library metadata"
+
+
+def test_a_reload_brings_back_the_functions_of_the_file_alone(ask):
+    ask("FUNCTION", "LOAD", LIBRARY)
+    assert ask("DEBUG", "RELOAD", "NOFLUSH") == b"-ERR Error trying to load the RDB dump, check server logs."
+    assert ask("DEBUG", "RELOAD", "NOFLUSH", "MERGE") == b"OK"
+    ask("FUNCTION", "LOAD", library("redis.register_function('one', function() return 1 end)"))
+    assert ask("DEBUG", "RELOAD", "NOSAVE") == b"OK"
+    assert [entry[1] for entry in ask("FUNCTION", "LIST")] == [b"lib"]
+
+
+def test_many_functions_and_scripts_are_freed_in_the_background(ask):
+    names = range(65)
+    ask("CONFIG", "RESETSTAT")
+    for kind, freed in (("ASYNC", 66), ("SYNC", 66)):
+        ask("FUNCTION", "LOAD", library("".join(
+            "redis.register_function('f%d', function() return 1 end)\n" % name for name in names
+        )))
+        ask("FUNCTION", "FLUSH", kind)
+        assert b"lazyfreed_objects:%d\r\n" % freed in ask("INFO", "memory")
+    for name in names:
+        ask("EVAL", "return %d" % name, 0)
+    ask("SCRIPT", "FLUSH", "ASYNC")
+    assert b"lazyfreed_objects:131\r\n" in ask("INFO", "memory")
