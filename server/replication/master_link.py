@@ -261,7 +261,7 @@ class MasterLink:
     def on_frame(self, line: bytes) -> None:
         """The line before the snapshot."""
         if line[:1] == b"-":
-            self.fail("MASTER aborted replication with an error: %s" % line.decode("latin-1"))
+            self.fail("MASTER aborted replication with an error: %s" % line[1:].decode("latin-1"))
             return
         self.expected = []
         try:

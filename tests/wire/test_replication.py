@@ -587,3 +587,19 @@ def test_threads_are_not_needed_for_any_of_this(replica, bare_master):
         until(lambda: info(client)["master_link_status"] == "up")
     with open(f"/proc/{replica.pid}/status", encoding="ascii") as status:
         assert "Threads:\t1\n" in status.read()
+
+
+def test_a_master_user_needs_psync_and_what_the_master_refuses_is_logged(start_server):
+    master, replica = start_server("--repl-diskless-sync-delay", "0"), start_server("--masteruser", "u")
+    with master.wire() as wire, replica.wire() as other:
+        wire.command("ACL", "SETUSER", "u", "on", ">pw", "+replconf", "+ping")
+        other.command("CONFIG", "SET", "masterauth", "wrong")
+        other.command("REPLICAOF", "127.0.0.1", master.port)
+        until(lambda: "Unable to AUTH to MASTER: -WRONGPASS invalid username-password pair" in replica.log())
+        other.command("CONFIG", "SET", "masterauth", "pw")
+        refused = "MASTER aborted replication with an error: NOPERM User u has no permissions to run the 'sync' command"
+        until(lambda: refused in replica.log())
+        wire.command("ACL", "SETUSER", "u", "+psync", "-replconf", "-ping")
+        until(lambda: info(other)["master_link_status"] == "up")
+        wire.command("ACL", "DELUSER", "u")
+        until(lambda: info(other)["master_link_status"] == "down")
