@@ -51,7 +51,7 @@ def launch(arguments: list[str], prepare: Optional[Callable[[Application], None]
     from server.app import Application
     from server.crash import watched
 
-    application = Application(config, log)
+    application = Application(config, log, bool(arguments))
     if prepare is not None:
         prepare(application)
     return watched(application.serve)

@@ -48,7 +48,7 @@ from server.stats import Stats
 from server.timers import TimerQueue
 from server.tracking import TrackingTable
 from server.transactions import Watching
-from server.version import REDIS_VERSION, VERSION
+from server.version import MONOTONIC_CLOCK, REDIS_VERSION, VERSION
 from server.watchdog import Watchdog
 from storage.keyspace import Keyspace
 from storage.limits import THRESHOLDS
@@ -73,9 +73,10 @@ TWO_SOURCES_OF_USERS = (
 class Application:
     """A server, ready to `start` and `run`."""
 
-    def __init__(self, config: Any, log: Any) -> None:
+    def __init__(self, config: Any, log: Any, is_configured: bool = True) -> None:
         self.config = config
         self.log = log
+        self.is_configured = is_configured  # by a file or by arguments
         self.on_ready: List[Callable[[], None]] = []  # clients are accepted
         self.on_close: List[Callable[[], None]] = []
         services = self.services = Services()
@@ -161,7 +162,7 @@ class Application:
             "Redis version=%s, bits=%d, commit=00000000, modified=0, pid=%d, just started"
             % (REDIS_VERSION, 64 if sys.maxsize > 2**32 else 32, os.getpid())
         )
-        if config.config_file:
+        if self.is_configured:
             log.notice("Configuration loaded")
         else:
             log.warning(
@@ -171,6 +172,7 @@ class Application:
         log.set_role(self.role_letter)
         if not descriptors.make_room(config, log):
             return 1
+        log.notice("monotonic clock: %s" % MONOTONIC_CLOCK)
         descriptors.follow_maxclients(config, log)
         for words in config.renamed_commands:
             services.registry.rename(words[1], words[2])  # what cannot be obeyed was refused with the file

@@ -14,7 +14,7 @@ from time import monotonic, time_ns
 from server.client_description import recent_input
 from server.memory_meter import resident_bytes, total_bytes
 from server.session import BLOCKED, PAUSED
-from server.version import ALLOCATOR, REDIS_VERSION, VERSION
+from server.version import ALLOCATOR, MONOTONIC_CLOCK, REDIS_VERSION, VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def server(info: Info) -> Fields:
     yield "python_version", "%s %d.%d.%d" % (sys.implementation.name, *sys.version_info[:3])
     yield "os", "%s %s %s" % (system[0], system[2], system[4]) if system else sys.platform
     yield "arch_bits", 64 if sys.maxsize > 2**32 else 32
-    yield "monotonic_clock", "POSIX clock_gettime"
+    yield "monotonic_clock", MONOTONIC_CLOCK
     yield "multiplexing_api", selectors.DefaultSelector.__name__.replace("Selector", "").lower()
     yield "atomicvar_api", "none"
     yield "gcc_version", "0.0.0"

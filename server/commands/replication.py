@@ -168,7 +168,7 @@ def replicaof(ctx: Session, argv: Argv) -> Any:
     replication = ctx.server.replication
     if replication.is_failing_over:
         raise CommandError(b"ERR REPLICAOF not allowed while failing over.")
-    by = describe(ctx).decode("utf-8", "backslashreplace")
+    by = describe(ctx, argv).decode("utf-8", "backslashreplace")
     if argv[1].upper() == b"NO" and argv[2].upper() == b"ONE":
         replication.promote("user request from '%s'" % by)
         return OK

@@ -163,7 +163,8 @@ class Primary:
             if argv[1] != self.history.id:
                 raise CommandError(b"ERR PSYNC FAILOVER replid must match my replid.")
             self.log.warning("Failover request received for replid %s." % argv[1].decode("latin-1"))
-            replication.promote("failover request from '%s'" % describe(session).decode("utf-8", "backslashreplace"))
+            by = describe(session, argv).decode("utf-8", "backslashreplace")
+            replication.promote("failover request from '%s'" % by)
         if replication.is_replica and not replication.is_link_up:
             raise CommandError(NO_MASTER_LINK)
         if session.out:
