@@ -2,18 +2,19 @@
 
 Each function is the `together` of a command: it gets the columns of a run (words, keys, arguments; no more than the
 command needs) and returns the replies in order, or None with nothing done where the vectors must run one by one:
-several keys where one is meant, one of another type or with a deadline, an argument to refuse, a list that might change
-its encoding on the way, a container that would be emptied. All changes are reported as one. A request in a pipeline of
-16 LPUSHes, all told: 1.5 -> 0.95 us.
+several keys where one is meant, one of another type or whose time has come, an argument to refuse, a list that might
+change its encoding on the way, a container that would be emptied. All changes are reported as one. A request in a
+pipeline of 16 LPUSHes, all told: 1.5 -> 0.95 us.
 """
 
 from __future__ import annotations
 
 import random
 from itertools import islice, repeat
+from operator import neg
 
 from storage.events import HSET, INCRBY, LPOP, LPUSH, RPOP, RPUSH, SADD, SPOP, ZADD, ZPOPMAX, ZPOPMIN
-from storage.numeric import parse_float
+from storage.numeric import parse_float, parse_int
 from storage.types.hash import Hash
 from storage.types.list import List
 from storage.types.set import Set
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     Columns = Sequence[Sequence[bytes]]
     Replies = Optional[Sequence[Any]]
 
-MAX_DIGITS = 17  # what they count up to stays far from the end of 64 bits
+MOST_COUNT = 10**17  # far from the end of 64 bits, where one may have to be refused
+LEAST_COUNT = -MOST_COUNT
 MAX_POPPED_BYTES = 64 * 1024  # more is written piece by piece, and counted as it is
 
 
@@ -39,7 +41,7 @@ def value_of_all(db: Database, columns: Columns, kind: type) -> Any:
     keys = columns[1]
     key = keys[0]
     value = db.data.get(key)
-    if value.__class__ is not kind or key in db.lapses or keys.count(key) != len(keys):
+    if value.__class__ is not kind or db.has_due(keys[:1]) or keys.count(key) != len(keys):
         return None
     note_uses(db, keys[:1] if db.access.__class__ is dict else keys)
     return value
@@ -61,28 +63,49 @@ def is_missing(db: Database, columns: Columns) -> bool:
 # Numbers -------------------------------------------------------------------------------------------------------
 
 
-def incr_run(ctx: Session, columns: Columns) -> Replies:
+def count_run(ctx: Session, keys: Sequence[bytes], amounts: Iterable[int]) -> Replies:
     db = ctx.db
-    keys = columns[1]
-    if db.lapses and not db.lapses.keys().isdisjoint(keys):
+    if db.has_due(keys):
         return None
     data = db.data
     numbers: dict[bytes, int] = {}
     replies = []
-    for key in keys:
-        number = numbers.get(key)
-        if number is None:
-            text = data.get(key)
-            if text.__class__ is not bytes or not text.isdigit() or len(text) > MAX_DIGITS or text[:1] == b"0":
+    try:
+        for key, amount in zip(keys, amounts):
+            number = numbers.get(key)
+            if number is None:
+                text = data.get(key, b"0")
+                if text.__class__ is not bytes:
+                    return None
+                number = parse_int(text)
+            numbers[key] = number = number + amount
+            if not LEAST_COUNT < number < MOST_COUNT:
                 return None
-            number = int(text)
-        numbers[key] = number = number + 1
-        replies.append(number)
+            replies.append(number)
+    except ValueError:
+        return None
+    db.index_new(numbers)
     for key, number in numbers.items():
         data[key] = b"%d" % number
     note_uses(db, numbers if db.access.__class__ is dict else keys)
     db.changed(keys[-1], INCRBY, len(keys))
     return replies
+
+
+def incr_run(ctx: Session, columns: Columns) -> Replies:
+    return count_run(ctx, columns[1], repeat(1))
+
+
+def decr_run(ctx: Session, columns: Columns) -> Replies:
+    return count_run(ctx, columns[1], repeat(-1))
+
+
+def incrby_run(ctx: Session, columns: Columns) -> Replies:
+    return count_run(ctx, columns[1], map(parse_int, columns[2]))
+
+
+def decrby_run(ctx: Session, columns: Columns) -> Replies:
+    return count_run(ctx, columns[1], map(neg, map(parse_int, columns[2])))
 
 
 # Lists ---------------------------------------------------------------------------------------------------------

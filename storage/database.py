@@ -14,6 +14,8 @@ of `data` (while it grows: some of them); no container in `data` is empty (strea
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from storage.deadlines import NEVER_MS, Deadlines
 from storage.errors import WrongType
 from storage.events import DEL, EXPIRED, HEXPIRED, KEYMISS, NEW
@@ -224,13 +226,29 @@ class Database:
 
         The caller knows that nobody waits to hear of new keys. A request of MSET of ten keys: 10.8 -> 7.7 us.
         """
-        if self.lapses or self.field_deadlines.live or self.index is not None:
+        if self.field_deadlines.live or self.has_due(keys):
             return False
+        if self.lapses:
+            for key in self.lapses.keys() & keys:
+                self.deadlines.discard(key)
+        self.index_new(keys)
         self.data.update(zip(keys, values))
         access, stamp = self.access, self.clock.access_stamp
         for key in keys:
             access[key] = stamp
         return True
+
+    def has_due(self, keys: Iterable[bytes]) -> bool:
+        """Whether the time of any of these keys has come: who takes all of them at once must not see it."""
+        lapses = self.lapses
+        return bool(lapses) and min(map(lapses.get, keys, repeat(NEVER_MS))) <= self.clock.now_ms
+
+    def index_new(self, keys: Iterable[bytes]) -> None:
+        """Have those of the keys found by SCAN that are about to be bound for the first time."""
+        if self.index is not None:
+            for key in dict.fromkeys(keys):  # the index would hold one twice that it is given twice
+                if key not in self.data:
+                    self.index.add(key)
 
     def rebind(self, key: bytes, value: Any) -> None:
         """Give an existing key another value of the same type (or SET KEEPTTL): its deadline stays."""

@@ -5,7 +5,7 @@ The group is that of the other string commands; the sum of two numbers is `stora
 
 from __future__ import annotations
 
-from server.key_runs import incr_run
+from server.key_runs import decr_run, decrby_run, incr_run, incrby_run
 from server.keyspecs import ACCESS, RW, UPDATE, one_key
 from server.number_arguments import integer
 from server.registry import DENYOOM, FAST, WRITE, Group
@@ -76,6 +76,7 @@ def incr(ctx: Session, argv: Argv) -> int:
     since="1.0.0",
     complexity="O(1)",
     syntax="key",
+    together=decr_run,
 )
 def decr(ctx: Session, argv: Argv) -> int:
     """Subtract one from the integer at a key."""
@@ -90,6 +91,7 @@ def decr(ctx: Session, argv: Argv) -> int:
     since="1.0.0",
     complexity="O(1)",
     syntax="key increment",
+    together=incrby_run,
 )
 def incrby(ctx: Session, argv: Argv) -> int:
     """Add to the integer at a key."""
@@ -104,6 +106,7 @@ def incrby(ctx: Session, argv: Argv) -> int:
     since="1.0.0",
     complexity="O(1)",
     syntax="key decrement",
+    together=decrby_run,
 )
 def decrby(ctx: Session, argv: Argv) -> int:
     """Subtract from the integer at a key."""

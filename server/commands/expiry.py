@@ -65,7 +65,7 @@ def expire_key(ctx: Session, argv: Argv, unit_ms: int, is_relative: bool, comman
         return 1
     db.set_deadline(key, deadline_ms)
     db.changed(key, events.EXPIRE, 1)
-    if is_relative or unit_ms != 1:
+    if ctx.keyspace.recording and (is_relative or unit_ms != 1):
         ctx.propagate_as(b"PEXPIREAT", key, b"%d" % deadline_ms, *argv[3:])
     return 1
 

@@ -11,8 +11,9 @@ from server.deadline_arguments import StringOptions, positive_deadline
 from server.keyfinders import set_keys
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
 from server.number_arguments import integer
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
+from server.registry import COLUMNS_PAY, DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
 from storage import events, lcs
+from storage.deadlines import NEVER_MS
 from storage.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, SYNTAX_ERROR, CommandError, WrongType
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from server.session import Session
+    from storage.database import Database
 
     Argv = Sequence[bytes]
 
@@ -28,6 +30,7 @@ strings = Group("string")
 SET_DONE = events.SET
 # What GETs of a run may return in all without being copied at a time that the output's limits do not see.
 MAX_TOGETHER_BYTES = 64 * 1024
+PLAIN_TIMES = (b"EX", b"PX")
 ONLY_STRINGS = {bytes}
 STRINGS_AND_NULLS = {bytes, type(None)}
 LCS_CELL_BYTES = 4  # Redis fills a table of them, one for each pair of positions
@@ -38,9 +41,13 @@ NOT_STRINGS = b"ERR The specified keys must contain string values"
 
 
 def get_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
-    """`get` for a run of them: the strings at all keys, null where there is none."""
-    db, keys = ctx.db, columns[1]
-    if db.lapses and not db.lapses.keys().isdisjoint(keys):
+    """`get` for a run of them."""
+    return strings_at(ctx.db, columns[1])
+
+
+def strings_at(db: Database, keys: Sequence[bytes]) -> Any:
+    """The strings at all keys, null where there is none; None where that has to be seen key by key."""
+    if db.has_due(keys):
         return None
     values = list(map(db.data.get, keys))
     kinds = set(map(type, values))
@@ -75,7 +82,7 @@ def get(ctx: Session, argv: Argv) -> Any:
     """Return the string at a key."""
     db, key = ctx.db, argv[1]
     value = db.data.get(key)
-    if value.__class__ is bytes and not db.lapses:
+    if value.__class__ is bytes and (not db.lapses or db.lapses.get(key, NEVER_MS) > db.clock.now_ms):
         # `Database.read` for the commonest case, inlined: a twentieth of the whole request in a pipeline.
         db.space.hits += 1
         db.access[key] = db.clock.access_stamp
@@ -93,8 +100,12 @@ def get(ctx: Session, argv: Argv) -> Any:
     tips=("request_policy:multi_shard",),
     syntax="key...",
 )
-def mget(ctx: Session, argv: Argv) -> list[bytes | None]:
+def mget(ctx: Session, argv: Argv) -> Any:
     """Return the strings at several keys, null where there is none."""
+    if COLUMNS_PAY:
+        values = strings_at(ctx.db, argv[1:])
+        if values is not None:
+            return values
     read = ctx.db.read
     values = []
     for key in argv[1:]:
@@ -254,13 +265,15 @@ def set_(ctx: Session, argv: Argv) -> Any:
     key, value = argv[1], argv[2]
     db = ctx.db
     if len(argv) == 3:
-        if key in db.data and not db.lapses and not db.field_deadlines.live:
+        if key in db.data and not (db.lapses and key in db.lapses) and not db.field_deadlines.live:
             db.data[key] = value  # `Database.put` for the commonest case, inlined like `get` above
             db.access[key] = db.clock.access_stamp
         else:
             db.put(key, value)
         db.changed(key, SET_DONE, 1)
         return OK
+    if len(argv) == 5 and argv[3].upper() in PLAIN_TIMES:
+        return set_with_deadline(ctx, key, value, argv[4], argv[3].upper(), b"set")  # as caches say it: 2.5 -> 1.6 us
     options = StringOptions(argv[3:], True)
     deadline_ms = None
     if options.unit:
@@ -306,15 +319,16 @@ def setnx(ctx: Session, argv: Argv) -> int:
     return 1
 
 
-def set_with_deadline(ctx: Session, argv: Argv, option: bytes, command: bytes) -> Any:
-    key, value = argv[1], argv[3]
-    deadline_ms = positive_deadline(argv[2], option, ctx.now_ms, command)
+def set_with_deadline(ctx: Session, key: bytes, value: bytes, amount: bytes, option: bytes, command: bytes) -> Any:
+    """Set a key to a string that expires, whatever it held."""
+    deadline_ms = positive_deadline(amount, option, ctx.now_ms, command)
     db = ctx.db
     db.put(key, value)
     db.changed(key, events.SET, 1)
     db.set_deadline(key, deadline_ms)
     db.changed(key, events.EXPIRE, 0)
-    ctx.propagate_as(b"SET", key, value, b"PXAT", b"%d" % deadline_ms)
+    if ctx.keyspace.recording:
+        ctx.propagate_as(b"SET", key, value, b"PXAT", b"%d" % deadline_ms)
     return OK
 
 
@@ -330,7 +344,7 @@ def set_with_deadline(ctx: Session, argv: Argv, option: bytes, command: bytes) -
 )
 def setex(ctx: Session, argv: Argv) -> Any:
     """Set a key to a string that expires after so many seconds."""
-    return set_with_deadline(ctx, argv, b"EX", b"setex")
+    return set_with_deadline(ctx, argv[1], argv[3], argv[2], b"EX", b"setex")
 
 
 @strings.command(
@@ -345,7 +359,7 @@ def setex(ctx: Session, argv: Argv) -> Any:
 )
 def psetex(ctx: Session, argv: Argv) -> Any:
     """Set a key to a string that expires after so many milliseconds."""
-    return set_with_deadline(ctx, argv, b"PX", b"psetex")
+    return set_with_deadline(ctx, argv[1], argv[3], argv[2], b"PX", b"psetex")
 
 
 @strings.command(

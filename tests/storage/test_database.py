@@ -106,12 +106,14 @@ def test_several_pairs_are_bound_at_once_unless_something_else_has_to_follow(spa
     db = space.databases[0]
     assert db.put_at_once([b"a", b"b", b"a"], [b"1", b"2", b"3"])
     assert dict(db.data) == {b"a": b"3", b"b": b"2"} and set(db.access) == {b"a", b"b"}
-    db.set_deadline(b"a", space.clock.now_ms + 10)
-    assert not db.put_at_once([b"a"], [b"4"])
-    db.clear_deadline(b"a")
     db.key_index()
-    assert not db.put_at_once([b"c"], [b"5"])
-    assert db.peek(b"a") == b"3"
+    db.set_deadline(b"a", space.clock.now_ms + 10)
+    assert db.put_at_once([b"a", b"c", b"c"], [b"4", b"5", b"6"])
+    assert db.peek(b"a") == b"4" and not db.lapses
+    db.set_deadline(b"a", space.clock.now_ms + 10)
+    space.clock.advance(10)
+    assert not db.put_at_once([b"b", b"a"], [b"7", b"8"])
+    assert db.data[b"b"] == b"2"
     space._check()
 
 

@@ -100,6 +100,7 @@ FILLED_ONE_BY_ONE = {
     "HSET": lambda n: [f"field:{n % 400}", "v" * (n % 70)],
     "ZADD": lambda n: [f"{n * 7 % 1000 / 4}", f"member:{n % 400}"],
     "INCR": lambda n: [],
+    "DECRBY": lambda n: [f"{n * 7 % 10 - 3}"],
 }
 DRAINED = {"LPOP": "RPUSH", "RPOP": "RPUSH", "ZPOPMIN": "ZADD", "ZPOPMAX": "ZADD"}
 
@@ -126,6 +127,36 @@ def test_runs_on_one_key_leave_and_answer_what_single_commands_do(start_server, 
         with server.wire() as wire:
             assert wire.ask("DUMP", "runs") == wire.ask("DUMP", "alone")
             assert dirty % 2 == 0
+
+
+def test_runs_count_from_nothing_up_to_what_64_bits_hold(run, wire):
+    assert run(*[("INCRBY", key, amount) for key, amount in (("n", 5), ("new", -7), ("n", 2**62), ("n", 2**62))]) == [
+        b":10\r\n",
+        b":-7\r\n",
+        b":%d\r\n" % (10 + 2**62),
+        b"-ERR increment or decrement would overflow\r\n",
+    ]
+    assert run(*[("DECR", "other")] * 3) == [b":-2\r\n", b":-3\r\n", b":-4\r\n"]
+
+
+def test_a_key_that_a_run_sets_twice_is_found_once_by_a_scan(run, wire):
+    wire.ask("SCAN", 0)
+    run(*[("SET", "k", "v")] * 4, ("SET", "other", "v"))
+    run(*[("INCR", "n")] * 3)
+    wire.ask("MSET", "twice", "1", "twice", "2")
+    assert sorted(wire.ask("SCAN", 0)[1]) == [b"k", b"n", b"other", b"twice"]
+
+
+def test_deadlines_stay_what_they_are_where_a_run_meets_them(run, wire):
+    wire.ask("SET", "n", "1", "EX", "100")
+    wire.ask("RPUSH", "l", "a")
+    wire.ask("EXPIRE", "l", "100")
+    assert run(*[("INCR", "n")] * 3)[-1] == b":5\r\n"
+    assert run(*[("GET", "n")] * 3) == [b"$1\r\n5\r\n"] * 3
+    assert run(*[("RPUSH", "l", "b")] * 3)[-1] == b":5\r\n"
+    assert wire.ask("TTL", "n") > 90 and wire.ask("TTL", "l") > 90
+    run(*[("SET", "n", "2")] * 3)
+    assert wire.ask("TTL", "n") == -1
 
 
 @pytest.mark.parametrize("command", DRAINED)
