@@ -85,9 +85,12 @@ def server(info: Info) -> Fields:
 
 
 def listener_fields(info: Info) -> Fields:
-    """One field a kind of listener, with all its addresses."""
+    """One field a kind of listener, with all its addresses. Each kind has a number of its own."""
     config = info.services.config
-    for place, kind in enumerate(dict.fromkeys(listener.kind for listener in info.listeners)):
+    open_kinds = {listener.kind for listener in info.listeners}
+    for place, kind in enumerate(("tcp", "unix", "tls")):
+        if kind not in open_kinds:
+            continue
         if kind == "unix":
             yield "listener%d" % place, "name=unix,bind=%s" % text_of(config.unixsocket)
             continue

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from server.reactor import Reactor
     from server.services import Services
+    from server.session import Session
 
 MAX_CLIENTS_REACHED = b"-ERR max number of clients reached\r\n"
 # What clients and people know this refusal by; carried over word for word.
@@ -50,10 +51,10 @@ class Reception:
         if len(services.clients) >= config.maxclients:
             self.turn_away(sock, MAX_CLIENTS_REACHED)
             return
-        if config.protected_mode and kind != "unix" and services.accounts.default.nopass:
-            if not is_loopback(address[0]):
-                self.turn_away(sock, DENIED)
-                return
+        is_denied = self.is_denied(address, kind)
+        if is_denied and kind != "tls":
+            self.turn_away(sock, DENIED)
+            return
         services.stats.connections_received += 1
         services.keyspace.clock.refresh()
         session = services.clients.new()
@@ -76,15 +77,31 @@ class Reception:
             from server.tls import TlsConnection
 
             try:
-                connection: Connection = TlsConnection(sock, session, services, self.tls_context())
+                secured = TlsConnection(sock, session, services, self.tls_context())
             except (OSError, ValueError):
                 sock.close()
                 return
+            if is_denied:
+                secured.on_open = lambda: self.deny(session)  # nothing can be told before
+            connection: Connection = secured
         else:
             connection = Connection(sock, session, services)
         services.accounts.greet(session)
         services.clients.admit(session)
         self.reactor.add(connection)
+
+    def is_denied(self, address: Any, kind: str) -> bool:
+        """Whether protected mode keeps a client out."""
+        config = self.services.config
+        if not config.protected_mode or kind == "unix" or not self.services.accounts.default.nopass:
+            return False
+        return not is_loopback(address[0])
+
+    def deny(self, session: Session) -> None:
+        """Tell a client that can read only now that it is kept out."""
+        self.services.stats.connections_rejected += 1
+        session.send_encoded(DENIED)
+        session.close_after_reply()
 
     def turn_away(self, sock: socket.socket, reason: bytes) -> None:
         self.services.stats.connections_rejected += 1

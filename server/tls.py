@@ -21,7 +21,7 @@ from server.session import CLOSING, DOOMED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Any, Callable, Optional
 
     from server.services import Services
     from server.session import Session
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 RECORD_BYTES = 16 * 1024  # the most that one TLS record holds
 TURN_BYTES = 1 << 20  # written to one connection at a time
 HANDSHAKE_LIMIT_S = 10.0  # who has not shown credentials by then is closed
+# Who ends its half of the connection without saying so in TLS still gets its answers, as with OpenSSL before 3: what
+# it sent is complete by its own framing. Python has a name for it since 3.10.
+IGNORE_UNEXPECTED_EOF = 1 << 7
 WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 VERSIONS = {
     b"tlsv1": "OP_NO_TLSv1",
@@ -118,6 +121,8 @@ def server_context(config: Any) -> ssl.SSLContext:
         )
     context = common_context(config, ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = VERIFY[config.tls_auth_clients]
+    if ssl.OPENSSL_VERSION_INFO >= (3,):
+        context.options |= IGNORE_UNEXPECTED_EOF
     load_certificate(context, config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass)
     if config.tls_prefer_server_ciphers:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -154,12 +159,13 @@ def client_context(config: Any) -> ssl.SSLContext:
 class TlsConnection(Connection):
     """A connection whose socket encrypts. Until the handshake is done it neither runs nor sends anything."""
 
-    __slots__ = ("is_open", "chunk", "limit")
+    __slots__ = ("is_open", "chunk", "limit", "on_open")
 
     def __init__(self, sock: Any, session: Session, services: Services, context: ssl.SSLContext) -> None:
         wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(wrapped, session, services)
         self.is_open = False
+        self.on_open: Optional[Callable[[], None]] = None  # called when the handshake is done
         self.chunk = b""  # what is being written: OpenSSL must be offered these bytes again
         self.limit = services.timers.at(monotonic() + HANDSHAKE_LIMIT_S, self.give_up)
 
@@ -182,6 +188,8 @@ class TlsConnection(Connection):
             return True
         self.is_open = True
         self.limit.cancel()
+        if self.on_open is not None:
+            self.on_open()
         return True
 
     def receive(self) -> bool:
@@ -215,10 +223,12 @@ class TlsConnection(Connection):
 
     def flush(self) -> bool:
         """Write record by record; False if some is left."""
-        if not self.is_open:
-            return self.shake_hands()
         session = self.session
         out = session.out
+        if not self.is_open:
+            is_done = self.shake_hands()
+            if not (self.is_open and out):
+                return is_done
         written = 0
         while out or self.chunk:
             if not self.chunk:

@@ -12,6 +12,7 @@ import pytest
 from scripts.make_test_certs import PASSWORD, make
 from tests.harness.processes import free_port
 from tests.harness.wire import encode
+from tests.wire.test_connections import own_address
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl program to make certificates with")
 
@@ -151,6 +152,50 @@ def test_the_end_is_announced_so_that_nothing_can_be_cut_off_unseen(port, certs)
                 break
             received += data
         assert received == b"$4\r\nlast\r\n+OK\r\n"
+
+
+def test_who_ends_only_its_own_half_still_gets_the_answers(port, certs):
+    context = ssl.create_default_context(cafile=str(certs / "ca.crt"))
+    context.load_cert_chain(certs / "client.crt", certs / "client.key")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secured = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        while True:
+            try:
+                secured.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(1 << 16))
+        secured.write(encode("PING") * 2000)
+        sock.sendall(outgoing.read())
+        sock.shutdown(socket.SHUT_WR)  # and TLS is not told
+        received = b""
+        while len(received) < 2000 * len(b"+PONG\r\n"):
+            try:
+                received += secured.read(1 << 16)
+            except ssl.SSLWantReadError:
+                data = sock.recv(1 << 16)
+                assert data, len(received)
+                incoming.write(data)
+        assert received == b"+PONG\r\n" * 2000
+
+
+def test_protected_mode_is_told_of_once_the_handshake_is_done(start_server, certs):
+    address = own_address()
+    if address is None:
+        pytest.skip("this machine has only a loopback address")
+    server = start_server(*options(certs), "--bind", "127.0.0.1", address)
+    port = tls_port(server)
+    with server.wire() as wire:
+        told = wire.ask("INFO", "server")
+        assert b"\r\nlistener0:name=tcp," in told and b"\r\nlistener2:name=tls," in told
+    context = ssl.create_default_context(cafile=str(certs / "ca.crt"))
+    context.check_hostname = False
+    context.load_cert_chain(certs / "client.crt", certs / "client.key")
+    with context.wrap_socket(socket.create_connection((address, port), 10)) as sock:
+        assert read(sock).startswith(b"-DENIED Redis is running in protected mode because protected mode is enabled")
+        assert sock.recv(1) == b""
 
 
 def test_new_certificates_hold_for_new_clients_and_drop_nobody(start_server, certs):
