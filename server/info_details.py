@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 TTL_SAMPLES = 64  # deadlines that stand for all in avg_ttl
 
+# What would be taken for the syntax of INFO, as Redis replaces it.
+SAFE_IN_NAMES = bytes.maketrans(b"#:\n\r", b"____")
+
 
 def counted_commands(info: Info) -> Iterator[tuple[str, CommandCounters]]:
     """Every command that was called or refused, with its counters."""
@@ -54,7 +57,8 @@ def debug(info: Info) -> Fields:
 def errorstats(info: Info) -> Fields:
     """How often each error code was answered."""
     for code, count in sorted(info.services.stats.errors.items()):
-        yield "errorstat_" + code.decode("utf-8", "backslashreplace"), "count=%d" % count
+        name = code.translate(SAFE_IN_NAMES).decode("utf-8", "backslashreplace")
+        yield "errorstat_" + name, "count=%d" % count
 
 
 def latencystats(info: Info) -> Fields:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 BUCKETS = 64  # a nanosecond count of more bits would be five centuries
 OVERFLOWN = b"ERRORSTATS_DISABLED"  # stands alone where there were too many codes, until CONFIG RESETSTAT
+LONGEST_ERROR_CODE = 30  # bytes, as in Redis: a first word that is longer, or all there is, is no code
 MAX_ERROR_CODES = 128  # as in Redis: a client must not fill memory with codes of its own making
+
+
+def code_of(text: bytes) -> bytes:
+    """What an error counts as."""
+    end = text.find(b" ", 0, LONGEST_ERROR_CODE + 1)
+    return b"ERR" if end < 0 else text[:end]
 
 
 class CommandCounters:
@@ -89,7 +96,7 @@ class Stats:
 
     def discount_error(self, text: bytes) -> None:
         """Take back one count of an error that is about to be counted for the second time."""
-        code = text.split(b" ", 1)[0] or b"ERR"
+        code = code_of(text)
         if self.errors.get(code):
             self.error_replies -= 1
             self.errors[code] -= 1
@@ -97,7 +104,7 @@ class Stats:
     def count_error(self, text: bytes) -> None:
         """Count an error reply under its first word."""
         self.error_replies += 1
-        code = text.split(b" ", 1)[0] or b"ERR"
+        code = code_of(text)
         errors = self.errors
         if code in errors:
             errors[code] += 1

@@ -85,7 +85,7 @@ def xadd(ctx: Session, argv: Argv) -> bytes | None:
     if entry_id is None:
         raise CommandError(TOO_SMALL)
     body = tuple(argv[at:])
-    if count > 2 and sum(map(len, body)) > MAX_ENTRY_BYTES:
+    if (count > 2 or len(body[0]) + len(body[1]) > MAX_ENTRY_BYTES) and sum(map(len, body)) > MAX_ENTRY_BYTES:
         raise CommandError(TOO_LARGE)
     text = stream.add(entry_id, body, ctx.keyspace.limits)
     db.changed(key, events.XADD, 1)

@@ -43,7 +43,7 @@ from storage.numeric import format_float
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Optional, Sequence
+    from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
     from server.registry import CommandSpec
     from server.services import Services
@@ -133,6 +133,7 @@ class Engine:
         self.current: Optional[Run] = None
         self.drawing = Drawing()
         self.pending: Optional[bytes] = None
+        self.is_pending_counted = False  # a command's error is counted where it arises, one of the library's at the end
         self.replicates = EVERYWHERE
         self.register: Callable[..., None] = refuse_registration  # another one while a library is loaded
         self.serve_others: Callable[[Session], None] = lambda session: None  # one turn of the loop for other clients
@@ -290,8 +291,10 @@ class Engine:
 
     def keep(self, error: BaseException) -> None:
         """Leave the text of an exception that is being handled for the world to take."""
+        self.is_pending_counted = False
         if isinstance(error, ScriptError):
             self.pending = error.args[0]
+            self.is_pending_counted = len(error.args) > 1
         elif isinstance(error, CommandError):
             self.pending = error.text
         elif isinstance(error, MemoryError):
@@ -303,9 +306,9 @@ class Engine:
             self.services.log.warning("Fault in a script's call:\n%s" % traceback.format_exc())
             self.pending = INTERNAL
 
-    def take_error(self) -> Optional[bytes]:
+    def take_error(self) -> Tuple[Optional[bytes], bool]:
         text, self.pending = self.pending, None
-        return text
+        return text, self.is_pending_counted
 
     def call(self, *arguments: Any) -> Any:
         """redis.call: guarded by itself, since each frame on the way costs a script's command 5 %."""
@@ -321,7 +324,7 @@ class Engine:
 
     def value_or_error(self, reply: Any) -> Any:
         if reply.__class__ is ErrorReply:
-            raise ScriptError(reply.text)
+            raise ScriptError(reply.text, True)
         return self.value_of(reply)
 
     def value_of(self, reply: Any) -> Any:
@@ -346,13 +349,13 @@ class Engine:
     def reply_to(self, arguments: Any) -> Any:
         """The reply to a command of the script; an ErrorReply where it is refused."""
         if not arguments:
-            return self.refused(NO_ARGUMENTS, None, False)
+            return self.refused(NO_ARGUMENTS)
         argv = arguments
         for argument in arguments:
             if argument.__class__ is not bytes:
                 converted = words_of(arguments)
                 if converted is None:
-                    return self.refused(BAD_ARGUMENTS, None, False)
+                    return self.refused(BAD_ARGUMENTS)
                 argv = converted
                 break
         dispatch = self.dispatch
@@ -384,12 +387,11 @@ class Engine:
         finally:
             propagation.scope = EVERYWHERE
 
-    def refused(self, text: bytes, spec: Optional[CommandSpec] = None, counted: bool = True) -> ErrorReply:
+    def refused(self, text: bytes, spec: Optional[CommandSpec] = None) -> ErrorReply:
         """The error for a command that does not run."""
         if spec is not None:
             self.services.stats.commands[spec.id].rejected += 1
-        if counted:
-            self.services.stats.count_error(text)
+        self.services.stats.count_error(text)
         refusal = self.latest_refusal = ErrorReply(text)
         return refusal
 

@@ -61,8 +61,8 @@ local killed = nil  -- the error of a script that is to end, whatever it catches
 
 local function convert(e)
   if type(e) == 'userdata' then
-    local text = host.take_error()
-    if text then return {err = text, ignore_error_stats_update = true} end
+    local text, is_counted = host.take_error()
+    if text then return {err = text, ignore_error_stats_update = is_counted or nil} end
   end
   return e
 end

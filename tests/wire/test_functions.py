@@ -206,16 +206,16 @@ def test_a_reload_brings_back_the_functions_of_the_file_alone(ask):
     assert [entry[1] for entry in ask("FUNCTION", "LIST")] == [b"lib"]
 
 
-def test_many_functions_and_scripts_are_freed_in_the_background(ask):
-    names = range(65)
-    ask("CONFIG", "RESETSTAT")
-    for kind, freed in (("ASYNC", 66), ("SYNC", 66)):
-        ask("FUNCTION", "LOAD", library("".join(
-            "redis.register_function('f%d', function() return 1 end)\n" % name for name in names
-        )))
-        ask("FUNCTION", "FLUSH", kind)
-        assert b"lazyfreed_objects:%d\r\n" % freed in ask("INFO", "memory")
-    for name in names:
-        ask("EVAL", "return %d" % name, 0)
-    ask("SCRIPT", "FLUSH", "ASYNC")
-    assert b"lazyfreed_objects:131\r\n" in ask("INFO", "memory")
+def test_many_functions_and_scripts_are_freed_in_the_background(start_server):
+    with start_server().wire() as wire:
+        skip_without_interpreter(wire)
+        wire.ask("SCRIPT", "FLUSH")
+        text = "".join("redis.register_function('f%d', function() return 1 end)\n" % number for number in range(65))
+        for kind in ("ASYNC", "SYNC"):
+            wire.ask("FUNCTION", "LOAD", library(text))
+            wire.ask("FUNCTION", "FLUSH", kind)
+            assert b"lazyfreed_objects:66\r\n" in wire.ask("INFO", "memory")
+        for number in range(65):
+            wire.ask("EVAL", "return %d" % number, 0)
+        wire.ask("SCRIPT", "FLUSH", "ASYNC")
+        assert b"lazyfreed_objects:131\r\n" in wire.ask("INFO", "memory")

@@ -479,3 +479,19 @@ def test_a_reader_that_goes_on_for_ever_is_killed(lua, server):
         assert lua.wire.read()[1].startswith(b"ERR Script killed by user with SCRIPT KILL... script: ")
     finally:
         lua.wire.command("CONFIG", "SET", "busy-reply-threshold", 5000)
+
+
+def test_an_error_counts_once_under_its_first_word(lua):
+    ask = lua.wire.ask
+    ask("SET", "text", "x")
+    ask("CONFIG", "RESETSTAT")
+    own = ("redis.pcall()", "redis.setresp(4)", "redis.sha1hex()", "{err='word'}")
+    for failing in ("redis.call('incr', 'text')", *own):
+        lua("return " + failing)
+    lua("return pcall(redis.setresp, 4)")  # never left the script
+    assert ask("INFO", "errorstats") == b"# Errorstats\r\nerrorstat_ERR:count=5\r\n"
+    for text in ("a:b c", "x" * 30 + " y", "x" * 31 + " y"):
+        lua("return {err=ARGV[1]}", text)
+    assert ask("INFO", "errorstats").split(b"\r\n")[1:4] == [
+        b"errorstat_ERR:count=6", b"errorstat_a_b:count=1", b"errorstat_" + b"x" * 30 + b":count=1"
+    ]
