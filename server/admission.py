@@ -62,7 +62,7 @@ def trips_of(flags: int) -> int:
         trips |= PAUSED_WRITES
     if flags & r.READONLY:
         trips |= TRACKING
-    if flags & r.TOUCHES_ARBITRARY_KEYS:
+    if flags & r.WALKS:
         trips |= NEEDS_INDEX
     if flags & r.PROTECTED:
         trips |= GUARDED

@@ -2,20 +2,22 @@
 
 SCAN walks in the order of an index that is made when it is first needed; of a million keys that takes 0.3 s at once. So
 the client that asks is put aside with its command, the index grows a little in each turn while everybody else is
-served, and the command runs when it is whole: for the client, a slow first call. It does not count as blocked, and its
-later commands wait behind. Where a command cannot be put aside (in a transaction, in a script, from the master) the
-index is made at once, that of few keys always.
+served, and the command runs when it is whole: for the client, a slow first call. The same holds for HSCAN and SSCAN of
+large hashes and sets. It does not count as blocked, and its later commands wait behind. Where a command cannot be put
+aside (in a transaction, in a script, from the master) the index is made at once, that of few keys always.
 """
 
 from __future__ import annotations
 
 import gc
 
+from server.registry import WALKS
 from server.session import DOOMED, HELD
+from storage.types.indexed import IndexedDict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Sequence
+    from typing import Dict, Sequence, Tuple
 
     from server.reactor import Reactor
     from server.registry import CommandSpec
@@ -32,7 +34,7 @@ class IndexGrowth:
     def __init__(self, services: Services, reactor: Reactor) -> None:
         self.services = services
         self.reactor = reactor
-        self.waiting: Dict[Session, Sequence[bytes]] = {}  # what they were about to run
+        self.waiting: Dict[Session, Tuple[CommandSpec, Sequence[bytes]]] = {}  # what they were about to run
         self.collector_rests = False
         services.dispatch.gate.await_index = self.await_index
         services.clients.on_forget.append(self.forget)
@@ -40,43 +42,62 @@ class IndexGrowth:
 
     def await_index(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> bool:
         """Whether the session waits now, as its command would need an index that is still to be made."""
-        if session.connection is None or spec.name not in (b"scan", b"randomkey"):
-            return False
-        if spec.name == b"randomkey" and self.services.keyspace.entries.can_jump:
-            return False
-        if session.db.begin_index():
+        if session.connection is None or not spec.flags & WALKS or self.has_index(session, spec, argv):
             return False
         session.halted |= HELD
-        self.waiting[session] = argv
+        self.waiting[session] = spec, argv
         return True
+
+    def has_index(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> bool:
+        """Whether the command may run: what it walks over has its index, which is begun otherwise, or needs none."""
+        entries = self.services.keyspace.entries
+        if spec.keys:
+            value = session.db.data.get(argv[1])
+            return not isinstance(value, IndexedDict) or value.begin_index(entries)
+        return (spec.name == b"randomkey" and entries.can_jump) or session.db.begin_index()
 
     def before_sleeping(self) -> None:
         """Go on with what has been begun; who waited for it has its turn again."""
+        if self.waiting:
+            self.grow_tables()
         keyspace = self.services.keyspace
         if keyspace.grows_indexes:
-            if not keyspace.grow_indexes(GROWING_NS_WHILE_WAITING if self.waiting else GROWING_NS):
-                self.reactor.has_more_to_do = True
-                # There is no garbage among the pages, and walking over them takes some 10 ms each time.
-                if gc.isenabled():
-                    gc.disable()
-                    self.collector_rests = True
-            elif self.collector_rests:
-                self.collector_rests = False
-                if hasattr(gc, "freeze"):
-                    gc.freeze()
-                gc.enable()
+            keyspace.grow_indexes(GROWING_NS_WHILE_WAITING if self.waiting else GROWING_NS)
         if self.waiting:
             self.resume()
+        if keyspace.grows_indexes or self.waiting:
+            self.reactor.has_more_to_do = True
+            # There is no garbage among the pages, and walking over them takes some 10 ms each time.
+            if gc.isenabled():
+                gc.disable()
+                self.collector_rests = True
+        elif self.collector_rests:
+            self.collector_rests = False
+            if hasattr(gc, "freeze"):
+                gc.freeze()
+            gc.enable()
+
+    def grow_tables(self) -> None:
+        """Go on with the indexes of hashes and sets that somebody waits for."""
+        tables = {}
+        for session, (spec, argv) in self.waiting.items():
+            if spec.keys:
+                value = session.db.data.get(argv[1])
+                if isinstance(value, IndexedDict):
+                    tables[id(value)] = value
+        for value in tables.values():
+            value.grow_index(GROWING_NS_WHILE_WAITING // len(tables))
 
     def resume(self) -> None:
-        """Let those go on whose database is ready: also because it was emptied, or exchanged with another one."""
-        for session in [session for session in self.waiting if not session.db.has_growing_index()]:
-            argv = self.waiting.pop(session)
-            session.halted &= ~HELD
-            if not session.halted & DOOMED:
-                # It is judged again, as if it came only now.
-                session.pending = iter([argv, *(session.pending or ())])
-                self.services.resumed.append(session)
+        """Let those go on whose index is there, or who need none any more: keys may be gone, databases exchanged."""
+        for session, (spec, argv) in list(self.waiting.items()):
+            if self.has_index(session, spec, argv):
+                del self.waiting[session]
+                session.halted &= ~HELD
+                if not session.halted & DOOMED:
+                    # It is judged again, as if it came only now.
+                    session.pending = iter([argv, *(session.pending or ())])
+                    self.services.resumed.append(session)
 
     def forget(self, session: Session) -> None:
         """The session is being closed."""

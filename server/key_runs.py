@@ -188,7 +188,7 @@ def spop_run(ctx: Session, columns: Columns) -> Replies:
         return [None] * count if is_missing(db, columns) else None
     if count >= len(value):
         return None
-    members = [value.pop_random(random) for _ in repeat(None, count)]
+    members = [value.pop_random(random, ctx.keyspace.entries) for _ in repeat(None, count)]
     db.changed(columns[1][0], SPOP, count)
     return members
 

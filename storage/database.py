@@ -19,7 +19,7 @@ from itertools import repeat
 from storage.deadlines import NEVER_MS, Deadlines
 from storage.errors import WrongType
 from storage.events import DEL, EXPIRED, HEXPIRED, KEYMISS, NEW
-from storage.scan_index import GrowingIndex, HashIndex
+from storage.scan_index import GROWS_FROM, GrowingIndex, HashIndex
 from storage.types.hash import Hash
 
 TYPE_CHECKING = False
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-GROWS_FROM = 10_000  # keys; the index of fewer is made in 4 ms
 GROWING_NS_WHEN_ASKED = 1 << 62  # somebody needs all of it
 
 

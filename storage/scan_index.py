@@ -50,6 +50,7 @@ MERGE_BELOW = MERGED_KEYS // 2  # only a page as small as this asks for its neig
 BULK_KEYS = 40  # most keys a page gets on average when built at once; few then exceed PAGE_KEYS
 MAX_SLOTS_PER_PAGE = 16  # good hashes need 4 to 8; with bad ones a page grows instead of the directory
 MIN_DEPTH = 1  # so that one page never holds both signs, and the order of hash() is the order of places
+GROWS_FROM = 10_000  # keys; the index of fewer is made at once, in 4 ms
 SPARSE = 4  # slots per page at which the directory may halve
 
 

@@ -10,7 +10,7 @@ import random
 from protocol.reply import OK, Status
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
 from server.number_arguments import integer_between
-from server.registry import DENYOOM, FAST, READONLY, TOUCHES_ARBITRARY_KEYS, WRITE, Group
+from server.registry import DENYOOM, FAST, READONLY, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage import events
 from storage.errors import (
@@ -314,7 +314,7 @@ def keys(ctx: Session, argv: Argv) -> list[bytes]:
 @generic.command(
     "RANDOMKEY",
     arity=1,
-    flags=READONLY | TOUCHES_ARBITRARY_KEYS,
+    flags=READONLY | TOUCHES_ARBITRARY_KEYS | WALKS,
     since="1.0.0",
     complexity="O(1)",
     tips=("request_policy:all_shards", "response_policy:special", "nondeterministic_output"),
@@ -328,7 +328,7 @@ def randomkey(ctx: Session, argv: Argv) -> bytes | None:
 @generic.command(
     "SCAN",
     arity=-2,
-    flags=READONLY | TOUCHES_ARBITRARY_KEYS,
+    flags=READONLY | TOUCHES_ARBITRARY_KEYS | WALKS,
     since="2.8.0",
     complexity="O(1) a call, O(N) for all calls until the cursor is 0 again, N = elements",
     history=(("6.0.0", "TYPE."),),

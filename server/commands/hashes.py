@@ -13,7 +13,7 @@ from protocol.reply import NO_REPLY, OK, Map, Pairs
 from server.key_runs import hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
+from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group, wrong_arity
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
     HASH_NOT_A_FLOAT,
@@ -373,7 +373,7 @@ def hgetall(ctx: Session, argv: Argv) -> Map:
 @hashes.command(
     "HSCAN",
     arity=-3,
-    flags=READONLY,
+    flags=READONLY | WALKS,
     keys=one_key(RO | ACCESS),
     since="2.8.0",
     complexity="O(1) a call, O(N) for all calls until the cursor is 0 again, N = elements",
@@ -426,7 +426,7 @@ def hrandfield(ctx: Session, argv: Argv) -> Any:
     """Return random fields of a hash, with or without their values."""
     if len(argv) == 2:
         value = swept(ctx, argv[1])
-        return value.random_key(random) if value else None
+        return value.random_key(random, ctx.keyspace.entries) if value else None
     count = negatable(argv[2])
     with_values = len(argv) == 4 and argv[3].upper() == b"WITHVALUES"
     if len(argv) > 3 and not with_values:
@@ -439,9 +439,9 @@ def hrandfield(ctx: Session, argv: Argv) -> Any:
     if count < 0:
         if not ctx.may_draw(-count):
             return NO_REPLY
-        fields = value.repeat_keys(-count, random)
+        fields = value.repeat_keys(-count, random, ctx.keyspace.entries)
     elif count >= len(value):
         fields = list(value.in_order())
     else:
-        fields = value.sample_keys(count, random)
+        fields = value.sample_keys(count, random, ctx.keyspace.entries)
     return Pairs([(field, value[field]) for field in fields]) if with_values else fields

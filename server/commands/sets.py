@@ -11,7 +11,7 @@ from protocol.reply import NO_REPLY, SetReply
 from server.key_runs import sadd_run, spop_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, key_range, numkeys, one_key
 from server.number_arguments import integer_between, negatable, not_negative
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group
+from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
     LIMIT_NEGATIVE,
@@ -194,7 +194,7 @@ def smembers(ctx: Session, argv: Argv) -> SetReply:
 @sets.command(
     "SSCAN",
     arity=-3,
-    flags=READONLY,
+    flags=READONLY | WALKS,
     keys=one_key(RO | ACCESS),
     since="2.8.0",
     complexity="O(1) a call, O(N) for all calls until the cursor is 0 again, N = elements",
@@ -238,7 +238,7 @@ def spop(ctx: Session, argv: Argv) -> Any:
             return None
         if value.__class__ is not Set:
             raise WrongType()
-        member = value.pop_random(random)
+        member = value.pop_random(random, ctx.keyspace.entries)
         db.changed(key, SPOP, 1)
         ctx.propagate_as(b"SREM", key, member)
         if not value:
@@ -258,7 +258,7 @@ def spop(ctx: Session, argv: Argv) -> Any:
         db.changed(key, DEL, 0)
         ctx.propagate_as(b"UNLINK" if ctx.server.config.lazyfree_lazy_server_del else b"DEL", key)
         return SetReply(members)
-    members = value.pop_many(count, random, db.space.limits)
+    members = value.pop_many(count, random, db.space.limits, db.space.entries)
     db.changed(key, SPOP, len(members))
     for at in range(0, len(members), SREM_BATCH):
         ctx.propagate_as(b"SREM", key, *members[at : at + SREM_BATCH])
@@ -280,7 +280,7 @@ def srandmember(ctx: Session, argv: Argv) -> Any:
     """Return one random member of a set, or several."""
     if len(argv) == 2:
         value = ctx.db.read_as(argv[1], Set)
-        return None if value is None else value.random_key(random)
+        return None if value is None else value.random_key(random, ctx.keyspace.entries)
     if len(argv) > 3:
         raise CommandError(SYNTAX_ERROR)
     count = negatable(argv[2])
@@ -290,8 +290,10 @@ def srandmember(ctx: Session, argv: Argv) -> Any:
     if count < 0:
         if not ctx.may_draw(-count):
             return NO_REPLY
-        return value.repeat_keys(-count, random)
-    return value.members() if count >= len(value) else value.sample_keys(count, random)
+        return value.repeat_keys(-count, random, ctx.keyspace.entries)
+    if count >= len(value):
+        return value.members()
+    return value.sample_keys(count, random, ctx.keyspace.entries)
 
 
 # Algebra -------------------------------------------------------------------------------------------------------

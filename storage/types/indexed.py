@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from itertools import islice
 
-from storage.scan_index import HashIndex, shuffled_head
+from storage.scan_index import GROWS_FROM, GrowingIndex, HashIndex, shuffled_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from storage.entries import Entries
     from storage.scan_index import RandomSource
 
     Table = dict[bytes, bytes]
@@ -36,7 +37,7 @@ class IndexedDict(Table):
     |-------------------------------|--------------------------------------------------|
     | dict's own reads              | O(1)                                             |
     | forget                        | O(1) amortised                                   |
-    | random_key                    | O(1) expected; the first on a large table O(n)   |
+    | random_key                    | O(1) expected; the first O(n) without `entries`  |
     | sample_keys, repeat_keys      | O(count) expected; the same                      |
     | scan_table(cursor, count)     | O(count); the first O(n)                         |
     """
@@ -78,33 +79,77 @@ class IndexedDict(Table):
 
     def key_index(self) -> HashIndex:
         """The keys in the order of scans; built at the first call. O(n) then."""
-        if self.index is None:
-            self.index = HashIndex(self)
-        return self.index
+        index = self.index
+        if index is None:
+            index = self.index = HashIndex(self)
+        elif index.__class__ is GrowingIndex:
+            self.grow_index(1 << 62)
+            return self.key_index()
+        return index
 
-    def random_key(self, rng: RandomSource) -> bytes:
+    def begin_index(self, entries: Entries) -> bool:
+        """See to it that there will be an index; True if there is. That of many keys is made by `grow_index`."""
+        if self.index is None:
+            if len(self) < GROWS_FROM:
+                self.key_index()
+            else:
+                self.index = GrowingIndex(self, entries)
+        return self.index.__class__ is HashIndex
+
+    def grow_index(self, budget_ns: int) -> bool:
+        """Go on making the index for about this long; True if there is nothing to do any more."""
+        index = self.index
+        if index.__class__ is GrowingIndex and index is not None:
+            if not index.grow(budget_ns):
+                return False
+            self.index = HashIndex.like(index)
+        return True
+
+    def still_lacks_index(self, entries: Entries | None) -> bool:
+        """Whether keys are to be drawn by their places, as the index of so many takes long to make.
+
+        Goes on with the index, 0.2 ms: once it is there a draw costs half as much.
+        """
+        if len(self) < GROWS_FROM or self.index.__class__ is HashIndex or entries is None or not entries.can_jump:
+            return False
+        self.begin_index(entries)
+        return not self.grow_index(0)
+
+    def draw(self, rng: RandomSource, entries: Entries | None) -> bytes:
+        """A key by its place, each equally likely."""
+        key = entries.random(self, rng) if entries is not None else None
+        return self.key_index().random(rng) if key is None else key
+
+    def random_key(self, rng: RandomSource, entries: Entries | None = None) -> bytes:
         """A key, each equally likely. The table must not be empty."""
         size = len(self)
         if size == 1:
             return next(iter(self))
         if self.index is None and size <= SMALL:
             return next(islice(self, int(rng.random() * size), None))
-        return self.key_index().random(rng)
+        return self.draw(rng, entries) if self.still_lacks_index(entries) else self.key_index().random(rng)
 
-    def sample_keys(self, count: int, rng: RandomSource) -> list[bytes]:
+    def sample_keys(self, count: int, rng: RandomSource, entries: Entries | None = None) -> list[bytes]:
         """`count` distinct keys, or all of them, in random order."""
         size = len(self)
         if size <= SMALL or count * WHOLE_SHARE >= size:
             return shuffled_head(list(self), min(count, size), rng)
+        if self.still_lacks_index(entries):
+            chosen: dict[bytes, None] = {}
+            while len(chosen) < count:
+                chosen[self.draw(rng, entries)] = None
+            return list(chosen)
         return self.key_index().sample(count, rng)
 
-    def repeat_keys(self, count: int, rng: RandomSource) -> list[bytes]:
+    def repeat_keys(self, count: int, rng: RandomSource, entries: Entries | None = None) -> list[bytes]:
         """`count` keys drawn one by one, so that one may come several times."""
         size = len(self)
         if size <= SMALL or count * WHOLE_SHARE >= size:
             keys = list(self)
             random = rng.random
             return [keys[int(random() * size)] for _ in range(count)] if keys else []
+        if self.still_lacks_index(entries):
+            return [self.draw(rng, entries) for _ in range(count)]
         index = self.key_index()
         return [index.random(rng) for _ in range(count)]
 
@@ -119,7 +164,7 @@ class IndexedDict(Table):
         return [self] if self.index is None else [self, *self.index.parts()]
 
     def _check(self) -> None:
-        if self.index is not None:
+        if self.index is not None and self.index.__class__ is HashIndex:
             self.index._check()
             assert len(self.index) == len(self)
             assert set(self.index.scan(0, len(self) + 1)[1]) == set(self)

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from storage.entries import Entries
     from storage.limits import EncodingLimits
     from storage.scan_index import RandomSource
 
@@ -180,10 +181,15 @@ class Set(IndexedDict):
         """Take members out; returns how many were there."""
         return len(self.forget(members))
 
-    def pop_random(self, rng: RandomSource) -> bytes:
+    def pop_random(self, rng: RandomSource, entries: Entries | None = None) -> bytes:
         """Take out one member, each equally likely. The set must not be empty."""
         if len(self) <= SMALL and self.index is None:
             member = self.random_key(rng)
+            del self[member]
+            self.note_removed([member])
+            return member
+        if self.still_lacks_index(entries):
+            member = self.draw(rng, entries)
             del self[member]
             self.note_removed([member])
             return member
@@ -194,13 +200,15 @@ class Set(IndexedDict):
             self.compact()
         return member
 
-    def pop_many(self, count: int, rng: RandomSource, limits: EncodingLimits) -> list[bytes]:
+    def pop_many(
+        self, count: int, rng: RandomSource, limits: EncodingLimits, entries: Entries | None = None
+    ) -> list[bytes]:
         """Take out `count` random members, or all.
 
         What is left of a much larger hashtable becomes a listpack if it fits, even if it is all integers: so
         Redis.
         """
-        taken = self.sample_keys(count, rng)
+        taken = self.sample_keys(count, rng, entries)
         left = len(self) - len(taken)
         if self.encoding is HASHTABLE and left * REBUILD_SHARE <= len(taken):
             gone = set(taken)

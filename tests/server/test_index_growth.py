@@ -10,8 +10,10 @@ from server import index_growth
 from server.app import Application
 from server.config.command_line import configure
 from server.log import Log
-from storage.database import GROWS_FROM
 from storage.entries import BATCH
+from storage.scan_index import GROWS_FROM, HashIndex
+from storage.types.hash import Hash
+from storage.types.set import Set
 from tests.harness.wire import encode
 
 KEYS = GROWS_FROM + 2000
@@ -176,3 +178,44 @@ def test_a_turn_of_making_the_index_ends_after_its_budget(app, connect):
         batches.append(len(database.index) - before)
         before = len(database.index)
     assert set(batches) == {BATCH}
+
+
+@pytest.mark.parametrize("name", ["HSCAN", "SSCAN"])
+@pytest.mark.parametrize("deed", ["PING", "DEL", "SET"])
+def test_the_first_scan_of_a_large_hash_or_set_waits_as_well(app, connect, name, deed):
+    limits = app.services.keyspace.limits
+    value = Hash() if name == "HSCAN" else Set()
+    for number in range(KEYS):
+        value.put(b"%d" % number, b"v", limits) if name == "HSCAN" else value.add(b"m%d" % number, limits)
+    app.services.keyspace.databases[0].put(b"large", value)
+    asking, other = connect(), connect()
+    asking.sendall(encode(name, "large", "0", "COUNT", str(KEYS - 1)))
+    app.reactor.turn(0.1)
+    assert is_silent(asking)
+    if deed == "DEL":
+        assert answer(app, other, "DEL", "large") == b":1\r\n"
+    elif deed == "SET":
+        assert answer(app, other, "SET", "large", "v") == b"+OK\r\n"
+    turns = turns_until_served(app)
+    reply = asking.recv(1 << 20)
+    if deed == "PING":
+        assert turns > TURNS // 2 and reply.count(b"\r\n$") >= KEYS - 1
+        value._check()
+    else:
+        assert reply.startswith(b"*2\r\n$1\r\n0\r\n*0\r\n" if deed == "DEL" else b"-WRONGTYPE")
+
+
+def test_random_members_of_a_large_set_do_not_wait_for_its_index_which_each_of_them_carries_on(app, connect):
+    if not app.services.keyspace.entries.can_jump:
+        pytest.skip("this interpreter's dictionaries cannot be entered in the middle")
+    client = connect()
+    value = Set()
+    value.add_many([b"m%d" % number for number in range(KEYS)], app.services.keyspace.limits)
+    app.services.keyspace.databases[0].put(b"large", value)
+    for line in ("SRANDMEMBER large", "SRANDMEMBER large 50", "SRANDMEMBER large -50", "SPOP large", "SPOP large 50"):
+        assert answer(app, client, *line.split())[:1] in b"*$"
+    assert 4 * BATCH < len(value.index) <= 5 * BATCH and len(value) == KEYS - 51
+    for _ in range(TURNS):
+        assert answer(app, client, "SRANDMEMBER", "large", "50").count(b"$") == 50
+    assert value.index.__class__ is HashIndex
+    value._check()
