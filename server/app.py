@@ -122,7 +122,8 @@ class Application:
         self.reactor.before_sleep.append(services.tracking.broadcast)
         services.info.on_debug = self.measure_turns
         IndexGrowth(services, self.reactor)
-        services.dispatch.gate.check_memory = MemoryPolicy(services, self.reactor).check
+        memory = MemoryPolicy(services, self.reactor)
+        services.dispatch.gate.check_memory, services.dispatch.gate.has_room = memory.check, memory.has_room
         services.dispatch.gate.evict_clients = ClientMemory(services, self.reactor).check
         reception = Reception(services, self.reactor)
         self.listening = Listening(services, self.reactor, reception.accept)

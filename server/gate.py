@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional, Sequence
 
+    from protocol.parser import Vectors
     from server.dispatch import Dispatcher
     from server.registry import CommandSpec
     from server.services import Services
@@ -60,6 +61,7 @@ class Gate:
         self.services = services
         self.check_permission: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
         self.check_memory: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], None]] = None
+        self.has_room: Optional[Callable[[Vectors], bool]] = None  # `check_memory` of a batch that needs none
         self.evict_clients: Optional[Callable[[Session, Sequence[bytes]], bool]] = None
         self.await_index: Optional[Callable[[Session, CommandSpec, Sequence[bytes]], bool]] = None
         self.disk_refusal: Callable[[], bytes] = lambda: b"MISCONF Errors writing to disk."

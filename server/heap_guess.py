@@ -91,6 +91,14 @@ class HeapGuess:
             self.large_bytes += sum(large)
             self.large_arguments += len(large)
 
+    def note_batch(self, commands: int, sizes: Sequence[int]) -> None:
+        """`note_written` of several at once; all their arguments have these sizes."""
+        self.commands += commands
+        if max(sizes) > BLOCK_MAX - STRING_BYTES:
+            large = [size for size in sizes if size > BLOCK_MAX - STRING_BYTES]
+            self.large_bytes += sum(large)
+            self.large_arguments += len(large)
+
     def follow(self, now_ns: int) -> None:
         """Take notice of what has happened since the last look. O(databases), and some samples now and then."""
         self.count_changes()

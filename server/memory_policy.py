@@ -14,9 +14,10 @@ A command never waits longer than EVICTION_NS for keys to go: the rest goes at t
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from time import perf_counter_ns
 
+from protocol.parser import Run
 from server import admission
 from server.heap_guess import HeapGuess
 from storage.errors import OUT_OF_MEMORY, CommandError
@@ -27,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional, Sequence
 
+    from protocol.parser import Vectors
     from server.reactor import Reactor
     from server.registry import CommandSpec
     from server.services import Services
@@ -129,6 +131,21 @@ class MemoryPolicy:
         if self.used > self.limit or perf_counter_ns() - self.measured_ns > MEASURE_EVERY_NS:
             if self.make_room() == EXHAUSTED:
                 raise CommandError(OUT_OF_MEMORY)
+
+    def has_room(self, vectors: Vectors) -> bool:
+        """Whether all that a batch brings is known to fit, which is then noted; else `check` has to decide."""
+        if not self.applies():
+            return True
+        columns = vectors.columns if vectors.__class__ is Run else vectors
+        sizes = list(map(len, chain.from_iterable(columns)))
+        brought = sum(sizes) + ARGUMENT_BYTES * len(sizes)
+        if self.is_over or self.used + brought > self.limit:
+            return False
+        if perf_counter_ns() - self.measured_ns > MEASURE_EVERY_NS:
+            return False
+        self.used += brought
+        self.guess.note_batch(len(vectors), sizes)
+        return True
 
     def applies(self) -> bool:
         """Whether this server gives up keys by itself now: a replica leaves that to its master."""

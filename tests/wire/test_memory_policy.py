@@ -60,6 +60,20 @@ def test_exec_is_refused_if_one_of_its_commands_needs_memory(start_server):
         assert wire.command("EXEC") == (b"-", b"EXECABORT Transaction discarded because of previous errors.")
 
 
+def test_a_limit_set_in_a_packet_holds_for_what_follows_in_it(limited):
+    limit(limited, "noeviction")
+    run = [[b"SET", b"k", b"v"]] * 3
+    assert limited.pipeline(run) == [b"+OK\r\n"] * 3  # known to fit
+    refused = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+    replies = limited.pipeline([*run, [b"CONFIG", b"SET", b"maxmemory", b"1"], *run, [b"GET", b"k"]])
+    assert replies == [b"+OK\r\n"] * 4 + [refused] * 3 + [b"$1\r\nv\r\n"]
+    transaction = [[b"MULTI"], [b"GET", b"k"], [b"SET", b"k", b"w"], [b"EXEC"]]
+    replies = limited.pipeline([*run, *transaction, [b"CONFIG", b"SET", b"maxmemory", b"0"], *run])
+    assert replies[:3] == [refused] * 3 and replies[6].startswith(b"-EXECABORT")
+    assert replies[7:] == [b"+OK\r\n"] * 4
+    assert limited.ask("GET", "k") == b"v"
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
 def test_any_key_may_go_so_that_the_limit_is_kept_and_writes_go_on(limited, policy):
     limit(limited, policy)
