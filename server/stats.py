@@ -63,6 +63,7 @@ class Stats:
             counters.reset()  # in place: CONFIG RESETSTAT itself is the first that is counted again
         self.errors: Dict[bytes, int] = {}
         self.error_replies = 0
+        self.is_error_waived = False
         self.unexpected_errors = 0
         self.connections_received = 0
         self.connections_rejected = 0
@@ -94,15 +95,15 @@ class Stats:
         self.most_commands = max(self.most_commands, processed - self.commands_before)
         self.commands_before = processed
 
-    def discount_error(self, text: bytes) -> None:
-        """Take back one count of an error that is about to be counted for the second time."""
-        code = code_of(text)
-        if self.errors.get(code):
-            self.error_replies -= 1
-            self.errors[code] -= 1
+    def waive_next_error(self) -> None:
+        """The error that is about to be counted was counted where it arose, or asks not to be."""
+        self.is_error_waived = True
 
     def count_error(self, text: bytes) -> None:
         """Count an error reply under its first word."""
+        if self.is_error_waived:
+            self.is_error_waived = False
+            return
         self.error_replies += 1
         code = code_of(text)
         errors = self.errors

@@ -232,7 +232,7 @@ class Engine:
             return OK
         if encoded[:1] == b"-":
             if result[2]:
-                self.services.stats.discount_error(encoded[1:])
+                self.services.stats.waive_next_error()
             raise CommandError(encoded[1:-2])
         return Constant("a script's reply", encoded, encoded)
 
@@ -244,7 +244,7 @@ class Engine:
         else:
             text = b"%b script: %b" % (text, run.name)
         if counted:
-            self.services.stats.discount_error(text)  # it was counted where it arose
+            self.services.stats.waive_next_error()
         raise CommandError(text)
 
     # What scripts ask ------------------------------------------------------------------------------------------

@@ -106,7 +106,8 @@ local function handler(e)
   end
   if type(e) ~= 'table' then
     local text = tostring(e)
-    if is_left or find(text, OWN_POSITION) then
+    -- What Lua itself refuses inside a function of its library has no position, wherever that was called from.
+    if text ~= READ_ONLY and (is_left or find(text, OWN_POSITION)) then
       local position = where and where.short_src .. ':' .. where.currentline .. ': ' or ''
       text = position .. without_own_position(text)
     end
@@ -598,6 +599,7 @@ local function finish(ok, value)
     if value == 'not enough memory' then collectgarbage() end  -- the next one starts with all that there is
     if type(value) ~= 'table' then value = {err = 'ERR ' .. tostring(value)} end
     local text, source, line = rawget(value, 'err'), rawget(value, 'source'), rawget(value, 'line')
+    if type(text) == 'number' then text = tostring(text) end
     if type(text) ~= 'string' then text = 'ERR unknown error' end
     if type(source) ~= 'string' or type(line) ~= 'number' then source, line = false, 0 end
     return false, text, source, line, rawget(value, 'ignore_error_stats_update') == true

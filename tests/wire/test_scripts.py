@@ -74,6 +74,16 @@ def test_what_scripts_share_cannot_be_changed(lua, attempt):
     assert b"Attempt to modify a readonly table" in lua(attempt)
 
 
+@pytest.mark.parametrize("attempt", ["rawset(_G, 'x', 1)", "setmetatable(string, {})", "table.insert(redis, 1)"])
+def test_what_a_library_function_refuses_has_no_position_wherever_it_was_called(lua, attempt):
+    for text in (attempt, "return " + attempt):
+        assert lua(text).startswith(b"-ERR Attempt to modify a readonly table script: ")
+
+
+def test_a_number_will_do_for_the_text_of_an_error_table(lua):
+    assert lua("error({err=5})") == b"-5 script: %b, on @user_script:1." % digest("error({err=5})").encode()
+
+
 @pytest.mark.parametrize(
     "expression",
     [
@@ -495,3 +505,11 @@ def test_an_error_counts_once_under_its_first_word(lua):
     assert ask("INFO", "errorstats").split(b"\r\n")[1:4] == [
         b"errorstat_ERR:count=6", b"errorstat_a_b:count=1", b"errorstat_" + b"x" * 30 + b":count=1"
     ]
+
+
+def test_an_error_that_asks_not_to_be_counted_is_not(lua):
+    lua.wire.ask("CONFIG", "RESETSTAT")
+    lua("return {err='SILENT one', ignore_error_stats_update=true}")
+    lua("error({err='SILENT too', ignore_error_stats_update=true})")
+    lua("return {err='LOUD one'}")
+    assert b"# Errorstats\r\nerrorstat_LOUD:count=1\r\n" in lua.wire.ask("INFO", "errorstats")
