@@ -123,6 +123,10 @@ class RequestParser:
         self._chunk = b""
         self.has_input = False
 
+    def unread(self) -> bytes:
+        """The input that no argument has been made of; for the log, after an error."""
+        return bytes(self._rest or b"") + self._chunk
+
     def pending_bytes(self) -> int:
         """Bytes held that no vector has been made of."""
         held = len(self._chunk) + sum(map(len, self._arguments))

@@ -299,9 +299,7 @@ class Children:
             os._exit(code)
 
     def _end_on_signal(self, number: int, frame: Any) -> None:
-        log = self.services.log
-        text = "%d:signal-handler (%d) Received SIGUSR1 in child, exiting now."
-        log.raw(text % (os.getpid(), log.now()))
+        self.services.log.from_signal_handler("Received SIGUSR1 in child, exiting now.")
         os._exit(ENDED_AS_TOLD)
 
 

@@ -26,6 +26,12 @@ PREFIX_BYTES = 60
 # `qbuf-free`, `rbs` and `rbp`; `tot-mem` is what is really held.
 QUERY_BUFFER_BYTES = 20474
 IDLE_S = 2
+SHORT_NAMES = {  # of protocol errors in the log, where they are not those of the replies
+    b"invalid multibulk length": b"invalid mbulk count",
+    b"unbalanced quotes in request": b"unbalanced quotes in inline request",
+}
+PRINTABLE = bytes(byte if 32 <= byte < 127 else 46 for byte in range(256))
+SHOWN_BYTES = 128
 RECENT_MS = 8000  # what INFO calls recent
 EXEC = (b"EXEC",)
 LARGE_INPUT_MS = 500
@@ -209,3 +215,22 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
         c_text(session.lib_name),
         c_text(session.lib_ver),
     )
+
+
+def protocol_error(session: Session, error: bytes, unread: bytes) -> str:
+    """The line in the log for a client that is cut off, with the beginning and the end of what could not be read."""
+    name = SHORT_NAMES.get(error, error)
+    if error.startswith(b"expected '$'"):
+        name = b"expected $ but got something else"
+    if len(unread) < SHOWN_BYTES:
+        input_text = b"'%b'" % printable(unread)
+    else:
+        half = SHOWN_BYTES // 2
+        ends = (printable(unread[:half]), len(unread) - SHOWN_BYTES, printable(unread[-half:]))
+        input_text = b"'%b' (... more %d bytes ...) '%b'" % ends
+    text = b"Protocol error (%b) from client: %b. Query buffer during protocol error: %b"
+    return (text % (name, describe(session), input_text)).decode("utf-8", "backslashreplace")
+
+
+def printable(data: bytes) -> bytes:
+    return c_text(data).translate(PRINTABLE)

@@ -11,7 +11,7 @@ from errno import EAGAIN, EWOULDBLOCK
 
 from protocol.encoder import error_line
 from protocol.parser import RequestParser
-from server.client_description import describe
+from server.client_description import describe, protocol_error
 from server.log import VERBOSE
 from server.session import BLOCKED, CLOSING, DOOMED, HELD, PAUSED
 
@@ -175,11 +175,9 @@ class Connection:
         if error is not None:
             text = b"ERR Protocol error: " + error
             self.services.stats.count_error(text)
-            self.services.log.verbose(
-                "Protocol error (%s) from client: id=%d addr=%s"
-                % (error.decode("latin-1"), session.id, session.address.decode("latin-1"))
-            )
             session.send_encoded(error_line(text))
+            if self.services.log.threshold <= VERBOSE:
+                self.services.log.verbose(protocol_error(session, error, self.parser.unread()))
             session.close_after_reply()
             self.parser.discard()
         elif self.ended:

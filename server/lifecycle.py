@@ -86,10 +86,10 @@ class Lifecycle:
         if number not in (signal.SIGINT, signal.SIGTERM) or self.is_over:
             return
         if number == signal.SIGINT:
-            self.log.warning("Received SIGINT scheduling shutdown...")
+            self.log.from_signal_handler("Received SIGINT scheduling shutdown...")
             words = self.config.shutdown_on_sigint
         else:
-            self.log.warning("Received SIGTERM scheduling shutdown...")
+            self.log.from_signal_handler("Received SIGTERM scheduling shutdown...")
             words = self.config.shutdown_on_sigterm
         flags = 0
         for word in words:

@@ -114,6 +114,12 @@ class Log:
         if self.threshold <= NOTICE:
             self._put((text + "\n").encode("utf-8", "backslashreplace"))
 
+    def from_signal_handler(self, text: str) -> None:
+        """What an operator has to know of a signal, with the head that Redis gives such a line."""
+        if self.threshold <= WARNING:
+            line = "%d:signal-handler (%d) %s\n" % (os.getpid(), self._now(), text)
+            self._put(line.encode("utf-8", "backslashreplace"))
+
     def now(self) -> float:
         """The time of a line written now."""
         return self._now()

@@ -68,7 +68,11 @@ class LogRewrite:
         files = self.files
         files.read()
         files.adopt_single_file()
-        return self.replay()
+        began_s = monotonic()
+        if not self.replay():
+            return False
+        self.log.notice("DB loaded from append only file: %.3f seconds" % (monotonic() - began_s))
+        return True
 
     def replay(self) -> bool:
         """Run the log into the (empty) keyspace. Raises LoadFailure."""
@@ -86,7 +90,6 @@ class LogRewrite:
                     % (part.name.decode("utf-8", "backslashreplace"), error.strerror),
                 ) from None
         loader = self.services.loader
-        began_s = monotonic()
         loader.begin(sum(map(files.size_of, parts)))
         try:
             for place, part in enumerate(parts):
@@ -107,7 +110,6 @@ class LogRewrite:
                 )
         finally:
             loader.end()
-        self.log.notice("DB loaded from append only file: %.3f seconds" % (monotonic() - began_s))
         return True
 
     def open_at_start(self) -> None:

@@ -67,6 +67,7 @@ class MemoryPolicy:
         config = services.config
         for name in ("maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time"):
             config.on_change(name, self.follow)
+        config.on_change("maxmemory", self.warn)
         about = services.info
         about.memory.estimate = self.formula
         about.memory.guess = self.guess
@@ -104,6 +105,17 @@ class MemoryPolicy:
         steps = self.reactor.before_sleep
         if self.limit and self.before_sleeping not in steps:
             steps.insert(0, self.before_sleeping)
+        return None
+
+    def warn(self, config: Any) -> Optional[str]:
+        """Say in the log that a new limit is reached already."""
+        used = self.measure() if self.limit else 0
+        if used > self.limit:
+            self.services.log.warning(
+                "WARNING: the new maxmemory value set via CONFIG SET (%d) is smaller than the current memory usage "
+                "(%d). This will result in key eviction and/or the inability to accept new write commands depending on "
+                "the maxmemory-policy." % (self.limit, used)
+            )
         return None
 
     @property

@@ -57,7 +57,7 @@ def reload_snapshot(ctx: Session, argv: Sequence[bytes]) -> Any:
         load(ctx, read)
     finally:
         server.loader.take_function = take
-    server.log.warning("DB reloaded by DEBUG RELOAD")
+    server.log.notice("DB reloaded by DEBUG RELOAD")
     return OK
 
 

@@ -35,7 +35,15 @@ def fill(wire, count: int, prefix: str = "new", *options: str) -> list[bytes]:
 def limited(start_server):
     server = start_server()
     with server.wire() as wire:
+        wire.server = server
         yield wire
+
+
+def test_the_log_warns_of_a_limit_that_is_reached_already(limited):
+    limited.command("CONFIG", "SET", "maxmemory", "100gb")
+    assert "the new maxmemory value" not in limited.server.log()
+    limited.command("CONFIG", "SET", "maxmemory", "1")
+    limited.server.wait_for_log("set via CONFIG SET (1) is smaller than the current memory usage (")
 
 
 def test_without_eviction_what_needs_memory_is_refused_and_the_rest_runs(limited):

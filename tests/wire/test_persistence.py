@@ -200,7 +200,7 @@ def test_a_signal_while_cron_is_paused_can_be_taken_back(start_server):
     with server.wire() as wire:
         wire.command("DEBUG", "PAUSE-CRON", 1)
         server.signal(signal.SIGTERM)
-        server.wait_for_log("Received SIGTERM scheduling shutdown...")
+        server.wait_for_log(") Received SIGTERM scheduling shutdown...")
         assert wire.ask("SHUTDOWN", "ABORT") == b"OK"
         wire.command("DEBUG", "PAUSE-CRON", 0)
         assert wire.ask("PING") == b"PONG"

@@ -127,3 +127,16 @@ def test_http_ends_the_connection_before_a_line_of_its_body_is_run(start_server,
     with server.wire() as other:
         assert other.ask("EXISTS", "owned") == 0
     server.wait_for_log("Possible SECURITY ATTACK detected")
+
+
+def test_the_log_names_who_was_cut_off_and_shows_what_could_not_be_read(start_server):
+    server = start_server("--loglevel", "verbose", "--save", "")
+    for sent in (b"*1\r\n$x\r\n", b"*2\r\n$3\r\nGET\r\n:1\r\n", b"\"" + b"x" * 70_000):
+        with server.wire() as wire:
+            wire.send(sent)
+            wire.read_until_closed()
+    log = server.log()
+    assert "Protocol error (invalid bulk length) from client: id=" in log
+    assert ". Query buffer during protocol error: '$x..'\n" in log
+    assert "Protocol error (expected $ but got something else)" in log
+    assert "xxx' (... more 69873 bytes ...) 'xxx" in log
