@@ -21,7 +21,7 @@ from server.session import CLOSING, DOOMED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Optional
+    from typing import Any, Callable, Optional, Tuple
 
     from server.services import Services
     from server.session import Session
@@ -51,8 +51,10 @@ def path_of(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
-def common_context(config: Any, protocol: int) -> ssl.SSLContext:
-    """What clients and servers have in common: versions, ciphers, the certificates that are trusted."""
+def common_context(config: Any, protocol: int, identity: Tuple[bytes, bytes, bytes]) -> ssl.SSLContext:
+    """What clients and servers have in common: versions, a certificate with its key and the key's password, those that
+    are trusted, ciphers. The first that is wrong is told of, in this order.
+    """
     context = ssl.SSLContext(protocol)
     wanted = config.tls_protocols.lower().split(b" ") if config.tls_protocols else DEFAULT_VERSIONS
     for version in wanted:
@@ -65,6 +67,17 @@ def common_context(config: Any, protocol: int) -> ssl.SSLContext:
         if version not in wanted:
             context.options |= getattr(ssl, option, 0)
     context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0) | ssl.OP_NO_COMPRESSION
+    certificate, key, password = identity
+    if certificate:
+        load_certificate(context, certificate, key, password)
+    if config.tls_ca_cert_file or config.tls_ca_cert_dir:
+        try:
+            context.load_verify_locations(
+                path_of(config.tls_ca_cert_file) or None, path_of(config.tls_ca_cert_dir) or None
+            )
+        except (OSError, ssl.SSLError) as error:
+            reason = error.strerror or error
+            raise BadTlsSettings("Failed to configure CA certificate(s) file/directory: %s" % reason) from None
     if config.tls_ciphers:
         try:
             context.set_ciphers(path_of(config.tls_ciphers))
@@ -77,13 +90,6 @@ def common_context(config: Any, protocol: int) -> ssl.SSLContext:
             context.set_ciphersuites(path_of(config.tls_ciphersuites))
         except ssl.SSLError:
             raise BadTlsSettings("Failed to configure ciphersuites: %s" % path_of(config.tls_ciphersuites)) from None
-    if config.tls_ca_cert_file or config.tls_ca_cert_dir:
-        try:
-            context.load_verify_locations(
-                path_of(config.tls_ca_cert_file) or None, path_of(config.tls_ca_cert_dir) or None
-            )
-        except (OSError, ssl.SSLError) as error:
-            raise BadTlsSettings("Failed to configure CA certificate(s) file/directory: %s" % error) from None
     return context
 
 
@@ -106,6 +112,10 @@ def holds_certificate(path: bytes) -> bool:
         return False
 
 
+def own_identity(config: Any) -> Tuple[bytes, bytes, bytes]:
+    return config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass
+
+
 def server_context(config: Any) -> ssl.SSLContext:
     """What new clients are received with; raises BadTlsSettings."""
     if not config.tls_cert_file:
@@ -119,11 +129,10 @@ def server_context(config: Any) -> ssl.SSLContext:
             "Either tls-ca-cert-file or tls-ca-cert-dir must be specified when tls-cluster, tls-replication or "
             "tls-auth-clients are enabled!"
         )
-    context = common_context(config, ssl.PROTOCOL_TLS_SERVER)
+    context = common_context(config, ssl.PROTOCOL_TLS_SERVER, own_identity(config))
     context.verify_mode = VERIFY[config.tls_auth_clients]
     if ssl.OPENSSL_VERSION_INFO >= (3,):
         context.options |= IGNORE_UNEXPECTED_EOF
-    load_certificate(context, config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass)
     if config.tls_prefer_server_ciphers:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     if not config.tls_session_caching:
@@ -144,15 +153,12 @@ def has_own_client_certificate(config: Any) -> bool:
 
 def client_context(config: Any) -> ssl.SSLContext:
     """What this server reaches its master with; raises BadTlsSettings. Names of hosts are not compared, as in Redis."""
-    context = common_context(config, ssl.PROTOCOL_TLS_CLIENT)
+    identity = own_identity(config)
+    if has_own_client_certificate(config):
+        identity = (config.tls_client_cert_file, config.tls_client_key_file, config.tls_client_key_file_pass)
+    context = common_context(config, ssl.PROTOCOL_TLS_CLIENT, identity)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
-    if has_own_client_certificate(config):
-        load_certificate(
-            context, config.tls_client_cert_file, config.tls_client_key_file, config.tls_client_key_file_pass
-        )
-    elif config.tls_cert_file:
-        load_certificate(context, config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass)
     return context
 
 

@@ -215,25 +215,27 @@ def test_new_certificates_hold_for_new_clients_and_drop_nobody(start_server, cer
             assert ask(later, "PING") == b"+PONG\r\n"
 
 
-@pytest.mark.parametrize(
-    "names, value, line",
-    [
-        (["tls-cert-file"], "missing.crt", "Failed to load certificate: missing.crt: No such file or directory"),
-        (["tls-key-file"], "missing.key", "Failed to load private key: missing.key: No such file or directory"),
-        (["tls-client-cert-file", "tls-client-key-file"], "missing", "Failed to load certificate: missing: "),
-        (["tls-protocols"], "TLSv1.2 ", "Use a combination of 'TLSv1', 'TLSv1.1', 'TLSv1.2' and 'TLSv1.3'."),
-        (["tls-ciphers"], "none", "Failed to configure ciphers: none"),
-    ],
+NOT_TO_BE_PUT_INTO_EFFECT = (
+    (["tls-cert-file"], "missing.crt", "Failed to load certificate: missing.crt: No such file or directory"),
+    (["tls-cert-file", "tls-ca-cert-file"], "missing", "Failed to load certificate: missing: No such file"),
+    (["tls-ca-cert-file"], "missing", "Failed to configure CA certificate(s) file/directory: No such file or d"),
+    (["tls-key-file"], "missing.key", "Failed to load private key: missing.key: No such file or directory"),
+    (["tls-client-cert-file", "tls-client-key-file"], "missing", "Failed to load certificate: missing: "),
+    (["tls-protocols"], "TLSv1.2 ", "Use a combination of 'TLSv1', 'TLSv1.1', 'TLSv1.2' and 'TLSv1.3'."),
+    (["tls-ciphers"], "none", "Failed to configure ciphers: none"),
 )
-def test_what_cannot_be_put_into_effect_is_refused_logged_and_put_back(start_server, certs, names, value, line):
+
+
+def test_what_cannot_be_put_into_effect_is_refused_logged_and_put_back(start_server, certs):
     server = start_server(*options(certs))
     with server.wire() as wire:
-        before = wire.ask("CONFIG", "GET", names[0])
-        kind, text = wire.command("CONFIG", "SET", *[word for name in names for word in (name, value)])
-        assert kind == b"-" and text.endswith(b"Unable to update TLS configuration. Check server logs.")
-        assert wire.ask("CONFIG", "GET", names[0]) == before
-    about = "# Failed applying new configuration. Possibly related to new %s setting." % names[0]
-    assert line in server.log() and about in server.log()
+        before = wire.ask("CONFIG", "GET", "tls-*")
+        for names, value, line in NOT_TO_BE_PUT_INTO_EFFECT:
+            kind, text = wire.command("CONFIG", "SET", *[word for name in names for word in (name, value)])
+            assert kind == b"-" and text.endswith(b"Unable to update TLS configuration. Check server logs.")
+            assert wire.ask("CONFIG", "GET", "tls-*") == before
+            about = "# Failed applying new configuration. Possibly related to new %s setting." % names[0]
+            assert line in server.log() and about in server.log()
 
 
 def test_versions_are_limited_as_configured(start_server, certs):
