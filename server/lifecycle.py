@@ -76,7 +76,7 @@ class Lifecycle:
     def note_signal(self, number: int, frame: Any) -> None:
         """Runs between two bytecodes, also inside a long command: a second SIGINT ends the process at once."""
         if number == signal.SIGINT and self.signalled:
-            self.log.warning("You insist... exiting now.")
+            self.log.from_signal_handler("You insist... exiting now.")
             for call in self.on_killed:
                 call()
             os._exit(1)
@@ -113,8 +113,13 @@ class Lifecycle:
     def shut_down(self, flags: int, session: Session | None) -> bytes | None:
         """Begin to end the process; an error text if that failed at once.
 
-        With a session, the answer is left to `waiting`: a shutdown that succeeds answers nobody.
+        With a session, the answer is left to `waiting`: a shutdown that succeeds answers nobody. While one waits for
+        its replicas, another joins it and changes nothing, not even with NOW.
         """
+        if self.deadline_s:
+            if session is not None:
+                self.waiting.append(session)
+            return None
         self.flags = flags
         self.log.notice("User requested shutdown...")
         timeout_s = self.config.shutdown_timeout

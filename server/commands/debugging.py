@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from time import sleep
+from time import sleep, time
 
 from protocol.reply import OK, Attribute, BigNumber, ErrorReply, Map, Multi, Push, SetReply, Status, Verbatim
 from server.number_arguments import integer, not_negative
@@ -120,15 +120,21 @@ def panic(ctx: Session, headline: str) -> None:
         log.raw(line)
     faulthandler.disable()  # one report is enough
     log.raw("\n------ STACK TRACE DONE ------\n\n=== REDIS BUG REPORT END. ===")
+    if ctx.server.config.use_exit_on_panic:
+        os._exit(1)
     os.abort()
 
 
 def debug_panic(ctx: Session, argv: Argv) -> Any:
+    failure(ctx, "DEBUG PANIC called at Unix time %d" % time())
+
+
+def failure(ctx: Session, what: str) -> None:
     log = ctx.server.log
     log.raw(REPORT_BEGINS)
     log.warning("------------------------------------------------")
     log.warning("!!! Software Failure. Press left mouse button to continue")
-    panic(ctx, "Guru Meditation: called by DEBUG PANIC #debugging.py:%d" % sys._getframe().f_lineno)
+    panic(ctx, "Guru Meditation: %s #debugging.py:%d" % (what, sys._getframe().f_lineno))
 
 
 def debug_assert(ctx: Session, argv: Argv) -> Any:
@@ -139,7 +145,7 @@ def debug_assert(ctx: Session, argv: Argv) -> Any:
 
 def debug_oom(ctx: Session, argv: Argv) -> Any:
     ctx.server.log.warning("Out Of Memory allocating %d bytes!" % sys.maxsize)
-    panic(ctx, "Redis aborting for OUT OF MEMORY. Allocating %d bytes!" % sys.maxsize)
+    failure(ctx, "Redis aborting for OUT OF MEMORY. Allocating %d bytes!" % sys.maxsize)
 
 
 # Data ----------------------------------------------------------------------------------------------------------

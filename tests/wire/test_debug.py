@@ -219,11 +219,12 @@ def test_a_fatal_signal_is_reported_even_inside_a_long_command(start_server, tmp
 
 
 @pytest_posix
-def test_a_panic_is_logged_with_the_stack_and_ends_the_process(start_server):
-    server = start_server("--save", "", "--enable-debug-command", "yes")
+@pytest.mark.parametrize("exits, code", [("no", -signal.SIGABRT), ("yes", 1)])
+def test_a_panic_is_logged_with_the_stack_and_ends_the_process(start_server, exits, code):
+    server = start_server("--save", "", "--enable-debug-command", "yes", "--use-exit-on-panic", exits)
     with server.wire() as wire, pytest.raises(Closed):
         wire.command("DEBUG", "PANIC")
-    assert server.wait() == -signal.SIGABRT
+    assert server.wait() == code
     assert "Guru Meditation" in server.log()
     assert "debug_panic" in server.log()
 

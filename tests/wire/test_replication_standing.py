@@ -86,6 +86,22 @@ def test_a_write_that_a_shutdown_holds_back_is_never_acknowledged(start_server):
         assert client.ask("GET", "key") == b"before"
 
 
+def test_a_second_shutdown_joins_the_one_that_waits_and_changes_nothing(start_server):
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "", "--shutdown-timeout", "30")
+    with server.wire() as first, server.wire() as second, server.wire() as client:
+        replica = BareReplica(server, "eof")
+        replica.full_sync()
+        until(lambda: "state=online" in info(client).get("slave0", ""))
+        client.command("SET", "key", "value")
+        first.send(encode("SHUTDOWN"))
+        until(lambda: int(info(client, "server").get("shutdown_in_milliseconds", 0)) > 0)
+        second.send(encode("SHUTDOWN", "NOW"))
+        until(lambda: info(client, "clients")["blocked_clients"] == "2")
+        assert client.command("SHUTDOWN", "ABORT") == (b"+", b"OK")
+        assert first.read() == second.read() == (b"-", b"ERR Errors trying to SHUTDOWN. Check logs.")
+        assert server.log().count("User requested shutdown") == 1
+
+
 def test_keys_that_lapsed_while_a_master_was_down_are_deleted_from_its_replicas(start_server):
     server = start_server("--repl-diskless-sync-delay", "0", "--save", "900 1", "--enable-debug-command", "yes")
     with server.wire() as client:
