@@ -32,6 +32,7 @@ SHORT_NAMES = {  # of protocol errors in the log, where they are not those of th
 }
 PRINTABLE = bytes(byte if 32 <= byte < 127 else 46 for byte in range(256))
 SHOWN_BYTES = 128
+LIST_ITERATOR: type = type(iter([]))
 RECENT_MS = 8000  # what INFO calls recent
 EXEC = (b"EXEC",)
 LARGE_INPUT_MS = 500
@@ -84,6 +85,16 @@ def is_unix(session: Session) -> bool:
 def request_bytes(argv: Sequence[bytes]) -> int:
     """What a vector takes on the wire."""
     return len(b"*%d\r\n" % len(argv)) + sum([len(b"$%d\r\n" % len(word)) + len(word) + 2 for word in argv])
+
+
+def unread_bytes(session: Session) -> int:
+    """What the vectors take on the wire that came with the one under way and have not run: Redis has them unread."""
+    pending = session.pending
+    if pending is None or pending.__class__ is not LIST_ITERATOR:
+        return 0
+    from copy import copy
+
+    return sum(map(request_bytes, copy(pending)))  # the iterator goes on where it is
 
 
 def memory_of(session: Session) -> int:
@@ -161,10 +172,11 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
     if argv is not None:
         if session.executing is not None:
             argv = EXEC  # this is what it sent
-        query_bytes += request_bytes(argv)
+        query_bytes += request_bytes(argv) + unread_bytes(session)
         argv_bytes = sum(map(len, argv))
     elif session.waiter is not None:
         argv_bytes = sum(map(len, session.waiter.argv))
+        query_bytes += unread_bytes(session)
     waiting = sum(map(len, session.out))
     if waiting <= REPLY_BUFFER_BYTES:
         buffered, chunks, listed = waiting, 0, 0

@@ -215,6 +215,18 @@ def test_redis_py_reads_the_list_and_kills_by_number(server, client):
         assert is_closed(victim)
 
 
+def test_what_waits_behind_a_command_counts_as_unread(server, wire):
+    wire.send(encode("CLIENT", "INFO") + encode("PING") * 5)
+    assert b" qbuf=%d " % (len(encode("CLIENT", "INFO")) + 5 * len(encode("PING"))) in plain(wire.read())
+    assert [wire.read_raw() for _ in range(5)] == [b"+PONG\r\n"] * 5
+    with server.wire() as waiting:
+        number = waiting.ask("CLIENT", "ID")
+        waiting.send(encode("BLPOP", "nothing", "0") + encode("PING") * 2)
+        while b" flags=b " not in wire.ask("CLIENT", "LIST", "ID", number):
+            pass
+        assert b" qbuf=%d " % (2 * len(encode("PING"))) in wire.ask("CLIENT", "LIST", "ID", number)
+
+
 # Silence -------------------------------------------------------------------------------------------------------
 
 
