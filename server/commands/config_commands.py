@@ -74,7 +74,9 @@ def config_rewrite(ctx: Session, argv: Argv) -> Any:
     try:
         server.config.rewrite()
     except CommandError as refusal:
-        server.log.warning("CONFIG REWRITE failed: " + refusal.text.decode("utf-8", "replace"))
+        cause = refusal.__cause__
+        if isinstance(cause, OSError):  # without a file nothing has failed: sentinels ask whether there is one or not
+            server.log.warning(f"CONFIG REWRITE failed: {cause.strerror or cause}")
         raise
     server.log.notice("CONFIG REWRITE executed with success.")
     return OK

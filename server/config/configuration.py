@@ -247,7 +247,7 @@ class Config:
             rewrite_file(self, everything)
         except OSError as error:
             reason = (error.strerror or str(error)).encode("utf-8", "replace")
-            raise CommandError(b"ERR Rewriting config file: " + reason) from None
+            raise CommandError(b"ERR Rewriting config file: " + reason) from error
 
 
 def _words_of(directive: Directive, text: bytes) -> list[bytes]:

@@ -117,9 +117,23 @@ def test_the_log_says_whether_anything_was_configured(start_server):
 
 
 def test_config_rewrite_without_a_file_is_an_error(start_server):
-    with start_server().wire() as wire:
+    server = start_server()
+    with server.wire() as wire:
         reply = wire.command("CONFIG", "REWRITE")
     assert reply == (b"-", b"ERR The server is running without a config file")
+    assert "CONFIG REWRITE" not in server.log()
+
+
+def test_config_rewrite_that_fails_logs_the_reason_alone(start_server, tmp_path):
+    path = tmp_path / "redis.conf"
+    path.write_text("timeout 5\n")
+    server = start_server(str(path))
+    path.unlink()
+    path.mkdir()
+    with server.wire() as wire:
+        reply = wire.command("CONFIG", "REWRITE")
+    assert reply == (b"-", b"ERR Rewriting config file: Is a directory")
+    assert "# CONFIG REWRITE failed: Is a directory\n" in server.log()
 
 
 def test_log_goes_to_the_log_file(start_server, tmp_path):
