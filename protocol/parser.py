@@ -39,6 +39,7 @@ SPLIT_BYTES = 64 * 1024  # more pieces at a time leave the caches
 MIN_RUN = 3  # columns pay from three commands on where they are all there is,
 LONG_RUN = 12  # and from here on among others
 MAX_FAST_ARGUMENTS = 1024
+MAX_SLOW_VECTORS = 1000  # one by one and the shortest lines, 64 KiB of them would take a quarter of a second
 REWIND_BYTES = 1024  # an incomplete command shorter than this is parsed again from its start
 READ_BYTES = 64 * 1024  # of input at once: what is split at once
 BULK_READ_BYTES = 256 * 1024  # within a large bulk string: values of 1 MB cost two thirds
@@ -191,7 +192,7 @@ class RequestParser:
                 break
             if vector:
                 vectors.append(vector)
-                if self.anonymous or resumed:
+                if self.anonymous or resumed or len(vectors) >= MAX_SLOW_VECTORS:
                     break
         if not vectors and kept and len(kept) < REWIND_BYTES and self.error is None and position < len(kept):
             # A short beginning of a command, as each full receive buffer ends with: it splits with the next bytes.
@@ -200,7 +201,8 @@ class RequestParser:
             return vectors
         del rest[:position]
         self._searched = max(0, self._searched - position)
-        if self._missing == 0 and (vectors or not rest):
+        # Lines of words would not split either: they stay here, or each thousand of them would be split in vain.
+        if self._missing == 0 and (vectors or not rest) and (not rest or rest[0] == 42):
             self._chunk = bytes(rest)
             self._rest = None
         return vectors

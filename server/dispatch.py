@@ -159,8 +159,8 @@ class Dispatcher:
                         if session.reply_mode != REPLY_ON:
                             self.end_of_turn_for(session)
                             append = out.append if session.reply_mode == REPLY_ON else discard
-                            if session.halted:
-                                break
+                        if self.is_turn_over(session, perf_counter_ns(), turn_ends):
+                            break
                         continue
                 session.command = spec
                 arity = spec.arity
@@ -182,8 +182,8 @@ class Dispatcher:
                 if session.reply_mode != REPLY_ON:
                     self.end_of_turn_for(session)
                     append = out.append if session.reply_mode == REPLY_ON else discard
-                    if session.halted:
-                        break
+                if self.is_turn_over(session, perf_counter_ns(), turn_ends):
+                    break
                 continue
             if tripped:
                 try:
@@ -192,7 +192,7 @@ class Dispatcher:
                     self.refuse(session, spec, argv, error.text, append)
                     self.end_of_turn_for(session)
                     append = out.append if session.reply_mode == REPLY_ON else discard
-                    if session.halted:
+                    if self.is_turn_over(session, perf_counter_ns(), turn_ends):
                         break
                     continue
                 if verdict is not None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from protocol.parser import SPLIT_BYTES, RequestParser, Run, split_run
+from protocol.parser import MAX_SLOW_VECTORS, SPLIT_BYTES, RequestParser, Run, split_run
 
 
 def encode(*arguments: bytes) -> bytes:
@@ -221,3 +221,16 @@ def test_what_is_discarded_is_gone():
     parser.discard()
     assert parser.take() == []
     assert parser.pending_bytes() == 0
+
+
+def test_lines_come_a_thousand_at_a_time_and_none_is_lost_when_more_arrive_meanwhile():
+    parser = RequestParser()
+    lines = [b"a%d" % number for number in range(5 * MAX_SLOW_VECTORS)]
+    half = len(lines) // 2
+    parser.feed(b"\r\n".join(lines[:half]))
+    found = parser.take()
+    assert len(found) == MAX_SLOW_VECTORS and parser.has_input
+    parser.feed(b"\r\n" + b"\r\n".join(lines[half:]) + b"\r\n" + encode(b"GET", b"k") + b"last\r\n")
+    found += take_all(parser)
+    assert found == [[line] for line in lines] + [[b"GET", b"k"], [b"last"]]
+    assert not parser.has_input and not parser.pending_bytes()

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from server import dispatch
 from server.app import Application
 from server.config.command_line import configure
 from server.log import Log
@@ -69,3 +70,19 @@ def test_a_client_is_closed_only_after_timeout_seconds_of_silence(app):
         assert talking.recv(100) == b"+PONG\r\n"
         assert silent.recv(100) == b""
         assert len(app.services.clients) == 1
+
+
+@pytest.mark.parametrize("line", [b"nosuch\r\n", b"GET\r\n", b"*1\r\n$3\r\nGET\r\n", b"DEBUG SLEEP 0\r\n"])
+def test_refused_commands_use_up_a_turn_like_others(app, monkeypatch, line):
+    monkeypatch.setattr(dispatch, "BUDGET_NS", 0)
+    with connect(app) as refused, connect(app) as other:
+        refused.sendall(line * 3 + b"PING\r\n")
+        other.sendall(b"PING\r\n")
+        app.reactor.turn(0.1)
+        assert other.recv(100) == b"+PONG\r\n"
+        received = refused.recv(1000)
+        assert received.count(b"-ERR") == 1
+        for _ in range(5):
+            app.reactor.turn(0.0)
+        received += refused.recv(1000)
+        assert received.count(b"-ERR") == 3 and received.endswith(b"\r\n+PONG\r\n")
