@@ -39,6 +39,7 @@ SPLIT_BYTES = 64 * 1024  # more pieces at a time leave the caches
 MIN_RUN = 3  # columns pay from three commands on where they are all there is,
 LONG_RUN = 12  # and from here on among others
 MAX_FAST_ARGUMENTS = 1024
+BLANK_BYTES = 1024  # of lines without a word, looked over at once
 MAX_SLOW_VECTORS = 1000  # one by one and the shortest lines, 64 KiB of them would take a quarter of a second
 REWIND_BYTES = 1024  # an incomplete command shorter than this is parsed again from its start
 READ_BYTES = 64 * 1024  # of input at once: what is split at once
@@ -322,6 +323,9 @@ class RequestParser:
             self.error = b"unbalanced quotes in request"
             return position, None
         position = end + 1
+        if not words:  # and so are the lines behind it that have none, a thousand at once
+            ahead = rest[position : position + BLANK_BYTES]
+            position = rest.rfind(b"\n", position - 1, position + len(ahead) - len(ahead.lstrip())) + 1
         self._searched = position
         return position, words
 

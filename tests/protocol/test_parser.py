@@ -234,3 +234,20 @@ def test_lines_come_a_thousand_at_a_time_and_none_is_lost_when_more_arrive_meanw
     found += take_all(parser)
     assert found == [[line] for line in lines] + [[b"GET", b"k"], [b"last"]]
     assert not parser.has_input and not parser.pending_bytes()
+
+
+@pytest.mark.parametrize("blank", [b"\r\n", b"\n", b" \n", b"\t\r\r\n\n \r\n", b"*0\r\n"])
+def test_lines_without_words_are_passed_over_wherever_they_stand(blank):
+    for count in (1, 2, 700, 3000):
+        gap = blank * count
+        assert parse(gap) == ([], None)
+        data = gap + b"a\r\n" + gap + encode(b"GET", b"k") + gap + b" b c\n" + gap
+        assert parse(data) == ([[b"a"], [b"GET", b"k"], [b"b", b"c"]], None)
+
+
+def test_a_beginning_behind_lines_without_words_is_kept():
+    parser = RequestParser()
+    parser.feed(b"\r\n" * 600 + b"  PI")
+    assert parser.take() == []
+    parser.feed(b"NG\r\n")
+    assert take_all(parser) == [[b"PING"]]
