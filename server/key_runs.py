@@ -23,7 +23,7 @@ from storage.types.sorted_set import ADDED, SortedSet
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any, Optional
+    from typing import Any, Optional, Tuple
 
     from server.session import Session
     from storage.database import Database
@@ -54,10 +54,16 @@ def note_uses(db: Database, keys: Iterable[bytes]) -> None:
         access[key] = stamp
 
 
-def is_missing(db: Database, columns: Columns) -> bool:
-    """Whether all vectors of a run without arguments are about one key that is not there."""
+def value_to_drain(db: Database, columns: Columns, kind: type) -> Tuple[Any, int]:
+    """The value that all vectors of a run take something from, and how many they are. None where there is nothing to
+    take, with 0 for the number where they must run one by one; what is left must not be empty.
+    """
     keys = columns[1]
-    return keys[0] not in db.data and keys.count(keys[0]) == len(keys)
+    count = len(keys)
+    value = value_of_all(db, columns, kind)
+    if value is not None:
+        return (value, count) if count < len(value) else (None, 0)
+    return None, count if keys[0] not in db.data and keys.count(keys[0]) == count else 0
 
 
 # Numbers -------------------------------------------------------------------------------------------------------
@@ -135,20 +141,16 @@ def rpush_run(ctx: Session, columns: Columns) -> Replies:
 
 
 def pop_run(ctx: Session, columns: Columns, from_left: bool) -> Replies:
-    db = ctx.db
-    value = value_of_all(db, columns, List)
-    count = len(columns[0])
+    value, count = value_to_drain(ctx.db, columns, List)
     if value is None:
-        return [None] * count if is_missing(db, columns) else None
-    if count >= len(value):
-        return None
+        return [None] * count if count else None
     elements = list(islice(value if from_left else reversed(value), count))
     if sum(map(len, elements)) > MAX_POPPED_BYTES:
         return None
     pop = value.popleft if from_left else value.pop
     for _ in repeat(None, count):
         pop()
-    db.changed(columns[1][0], LPOP if from_left else RPOP, count)
+    ctx.db.changed(columns[1][0], LPOP if from_left else RPOP, count)
     return elements
 
 
@@ -179,17 +181,13 @@ def sadd_run(ctx: Session, columns: Columns) -> Replies:
 
 
 def spop_run(ctx: Session, columns: Columns) -> Replies:
-    db = ctx.db
     if ctx.keyspace.recording:
         return None  # the log is told of members
-    value = value_of_all(db, columns, Set)
-    count = len(columns[0])
+    value, count = value_to_drain(ctx.db, columns, Set)
     if value is None:
-        return [None] * count if is_missing(db, columns) else None
-    if count >= len(value):
-        return None
-    members = [value.pop_random(random, ctx.keyspace.entries) for _ in repeat(None, count)]
-    db.changed(columns[1][0], SPOP, count)
+        return [None] * count if count else None
+    members = [value.pop_random(random) for _ in repeat(None, count)]
+    ctx.db.changed(columns[1][0], SPOP, count)
     return members
 
 
@@ -224,15 +222,11 @@ def zadd_run(ctx: Session, columns: Columns) -> Replies:
 
 
 def zpop_run(ctx: Session, columns: Columns, lowest: bool) -> Replies:
-    db = ctx.db
-    value = value_of_all(db, columns, SortedSet)
-    count = len(columns[0])
+    value, count = value_to_drain(ctx.db, columns, SortedSet)
     if value is None:
-        return [[]] * count if is_missing(db, columns) else None
-    if count >= len(value):
-        return None
+        return [[]] * count if count else None
     entries = value.pop_min(count) if lowest else value.pop_max(count)
-    db.changed(columns[1][0], ZPOPMIN if lowest else ZPOPMAX, count)
+    ctx.db.changed(columns[1][0], ZPOPMIN if lowest else ZPOPMAX, count)
     return list(map(list, entries))
 
 
