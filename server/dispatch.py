@@ -23,6 +23,7 @@ from server.propagation import Propagation
 from server.registry import wrong_arity
 from server.session import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
 from storage.errors import CommandError
+from storage.events import EVICTED, EXPIRED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -432,7 +433,8 @@ class Dispatcher:
                 dirty += count
                 for listener in listeners:
                     listener.note(db, key, event, session)
-                self.propagation.own_deletion(db, key, event)
+                if event is EXPIRED or event is EVICTED:
+                    self.propagation.own_deletion(db, key, event)
         self.keyspace.dirty += dirty
         self.propagation.collect(session, argv, dirty)
 

@@ -10,7 +10,7 @@ which adds SELECT itself, the `database` that its stream is in, and a `scope`, w
 from __future__ import annotations
 
 from server.registry import TOUCHES_ARBITRARY_KEYS
-from storage.events import EVICTED, EXPIRED
+from storage.events import EXPIRED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Propagation:
 
     def own_deletion(self, db: Database, key: bytes | None, event: Event) -> None:
         """A key that expired or was evicted is deleted downstream by an operation of its own."""
-        if (event is EXPIRED or event is EVICTED) and key is not None and self.sinks:
+        if key is not None and self.sinks:
             config = self.dispatch.services.config
             is_lazy = config.lazyfree_lazy_expire if event is EXPIRED else config.lazyfree_lazy_eviction
             self.operations.append((db.number, (b"UNLINK" if is_lazy else b"DEL", key)))
@@ -151,6 +151,12 @@ class Propagation:
             self.note_writer(current)
             if current.command is not None and current.command.flags & TOUCHES_ARBITRARY_KEYS:
                 are_related = False
+        if len(operations) == 1 and not self.narrowed:
+            # One operation, as of most commands: SETEX with a log, a twentieth.
+            number, vector = operations[0]
+            for sink in self.sinks:
+                sink.feed(number, vector)
+            return
         wrapped = len(operations) > 1 and are_related
         narrowed, self.narrowed = self.narrowed, {}
         for sink in self.sinks:
