@@ -206,7 +206,7 @@ class Dispatcher:
                     if verdict is not QUEUED or session.reply_mode != REPLY_ON:
                         self.end_of_turn_for(session)
                         append = out.append if session.reply_mode == REPLY_ON else discard
-                        if session.halted:
+                        if self.is_turn_over(session, perf_counter_ns(), turn_ends):
                             break
                     continue
             try:

@@ -86,3 +86,20 @@ def test_refused_commands_use_up_a_turn_like_others(app, monkeypatch, line):
             app.reactor.turn(0.0)
         received += refused.recv(1000)
         assert received.count(b"-ERR") == 3 and received.endswith(b"\r\n+PONG\r\n")
+
+
+def test_commands_of_who_leaves_no_stamps_use_up_a_turn_like_others(app, monkeypatch):
+    with connect(app) as unseen, connect(app) as other:
+        unseen.sendall(b"CLIENT NO-TOUCH ON\r\n")
+        app.reactor.turn(0.1)
+        assert unseen.recv(100) == b"+OK\r\n"
+        monkeypatch.setattr(dispatch, "BUDGET_NS", 0)
+        unseen.sendall(b"STRLEN k\r\n" * 3)
+        other.sendall(b"PING\r\n")
+        app.reactor.turn(0.1)
+        assert other.recv(100) == b"+PONG\r\n"
+        received = unseen.recv(100)
+        assert received == b":0\r\n"
+        for _ in range(4):
+            app.reactor.turn(0.0)
+        assert unseen.recv(100) == b":0\r\n" * 2
