@@ -309,7 +309,7 @@ class Primary:
         if self.replicas and now_s - self.pinged_s >= config.repl_ping_replica_period:
             self.pinged_s = now_s
             if not replication.is_replica and not replication.is_failing_over:
-                self.feed.say(b"PING")
+                self.feed.say(b"ping")
             for replica in self.replicas.values():
                 # A replica that waits for its snapshot hears that its master lives.
                 if replica.state == WAITS_START or (replica.state == WAITS_END and not self.full_sync.is_to_sockets):

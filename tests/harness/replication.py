@@ -73,7 +73,7 @@ class BareReplica:
         """The next command of the stream that is no PING."""
         while True:
             found = plain(self.wire.read())
-            if found != [b"PING"]:
+            if found != [b"ping"]:
                 return found
 
 
