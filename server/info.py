@@ -102,18 +102,23 @@ class Info:
 
     def text(self, words: Sequence[bytes]) -> bytes:
         """What INFO answers."""
+        names = self.chosen(words or (b"default",))
+        # Memory last: some of the others load parts of the program when they are first asked for, and who then sets a
+        # limit a little above what is used has to find them in the figure.
+        blocks = {name: self.block(name) for name in sorted(names, key="memory".__eq__)}
+        return "\r\n".join(blocks[name] for name in names).encode("utf-8", "surrogateescape")
+
+    def block(self, name: str) -> str:
+        """One section with its headline, each line ended."""
         providers = self.providers
-        blocks = []
-        for name in self.chosen(words or (b"default",)):
-            lines = ["# " + self.headlines.get(name, name.capitalize())]
-            for field, value in self.fields(name):
-                if field in providers:
-                    value = providers[field]()
-                if isinstance(value, bytes):
-                    value = value.decode("utf-8", "surrogateescape")
-                lines.append("%s:%s" % (field, value))
-            blocks.append("\r\n".join(lines) + "\r\n")
-        return "\r\n".join(blocks).encode("utf-8", "surrogateescape")
+        lines = ["# " + self.headlines.get(name, name.capitalize())]
+        for field, value in self.fields(name):
+            if field in providers:
+                value = providers[field]()
+            if isinstance(value, bytes):
+                value = value.decode("utf-8", "surrogateescape")
+            lines.append("%s:%s" % (field, value))
+        return "\r\n".join(lines) + "\r\n"
 
     def reset_statistics(self) -> None:
         """CONFIG RESETSTAT: all that counts events begins at zero again; what is there now stays."""
