@@ -143,7 +143,7 @@ def reply_room(session: Session, now_ms: int) -> int:
     clients = session.server.clients
     if not clients.reply_buffers_shrink or (session.large_reply_ms and clients.reply_peak_ms < 0):
         return REPLY_BUFFER_BYTES
-    since_ms = now_ms - session.created_ms
+    since_ms = max(0, now_ms - session.created_ms)  # a script holds the clock, and others come meanwhile
     if session.large_reply_ms:
         since_ms = max(0, now_ms - session.large_reply_ms - clients.reply_peak_ms)
     return max(MIN_REPLY_BUFFER_BYTES, REPLY_BUFFER_BYTES >> min(10, since_ms // 100))

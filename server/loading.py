@@ -15,6 +15,7 @@ import os
 from time import monotonic, sleep, time
 
 from server import admission
+from server.propagated_errors import SERVER_TO_LOG, report
 from server.registry import ADMIN, BLOCKING
 from server.session import BLOCKED, Session
 from storage.errors import CommandError
@@ -414,7 +415,7 @@ class Loader:
 class Replay:
     """Runs the commands of a log for a session without a client. 1 us a command besides the command's own time."""
 
-    __slots__ = ("loader", "name", "session", "dispatch", "resolve", "specs", "queued", "count")
+    __slots__ = ("loader", "name", "session", "dispatch", "resolve", "specs", "queued", "is_executing", "count")
 
     def __init__(self, loader: Loader, name: str) -> None:
         services = loader.services
@@ -428,6 +429,7 @@ class Replay:
         self.resolve = services.registry.resolve
         self.specs: dict[bytes, Any] = {}  # by the name as spelled, of commands without subcommands
         self.queued: Optional[List[Sequence[bytes]]] = None
+        self.is_executing = False
         self.count = 0
 
     @property
@@ -477,14 +479,13 @@ class Replay:
         )
 
     def call(self, spec: Any, session: Session, argv: Sequence[bytes]) -> None:
-        """Run one; an error reply is nobody's business, as in Redis, a fault of this program is."""
+        """Run one; an error reply ends nothing, as in Redis, a fault of this program does."""
         try:
             spec.handler(session, argv)
         except CommandError as error:
-            self.loader.log.debug(
-                "A command of the append only file %s was answered with: %s"
-                % (self.name, error.text.decode("utf-8", "backslashreplace"))
-            )
+            services = self.loader.services
+            services.stats.count_error(error.text)
+            report(services, SERVER_TO_LOG, error.text, b"exec" if self.is_executing else spec.name)
         except Exception as error:
             raise LoadFailure(
                 "Fault in %s reading the append only file %s: %r" % (spec.name.decode(), self.name, error)
@@ -498,12 +499,14 @@ class Replay:
         elif spec.name in (b"exec", b"discard"):
             queued, self.queued = self.queued, None
             if spec.name == b"exec":
+                self.is_executing = True
                 for vector in queued:
                     own = self.specs.get(vector[0]) or self.find(vector, reader)
                     self.count += 1
                     self.call(own, self.session, vector)
                     if self.loader.services.keyspace.changes:
                         self.dispatch.settle(self.session, own, vector)
+                self.is_executing = False
         else:
             self.queued.append(argv)
 

@@ -15,6 +15,7 @@ from time import perf_counter_ns
 from protocol.inline import UnbalancedQuotes, split_arguments
 from protocol.parser import split_run
 from protocol.reply import ErrorReply
+from server.propagated_errors import REPLICA_TO_MASTER, report
 from storage.aof.records import encode_record
 from storage.errors import CommandError
 
@@ -250,8 +251,4 @@ class Applier:
             self.complain(argv[0], reply.text)
 
     def complain(self, word: bytes, text: bytes) -> None:
-        self.services.stats.unexpected_errors += 1
-        self.services.log.warning(
-            "== CRITICAL == This replica is sending an error to its master: '%s' after processing the command '%s'"
-            % (text.decode("utf-8", "backslashreplace"), word.decode("utf-8", "backslashreplace"))
-        )
+        report(self.services, REPLICA_TO_MASTER, text, b"exec" if self.dispatch.depth else word)

@@ -11,7 +11,7 @@ from time import monotonic
 from protocol.reply import NO_REPLY, OK
 from server import admission
 from server.client_description import describe
-from server.gate import bare
+from server.propagated_errors import MASTER_TO_REPLICA, report
 from server.replication.backlog import NOBODY
 from server.replication.full_sync import FullSync
 from server.replication.replica import (
@@ -125,10 +125,7 @@ class Primary:
         name = command.decode("utf-8", "backslashreplace")
         self.log.warning("Replica generated a reply to command '%s', disconnecting it: %s" % (name, by))
         if error:
-            self.log.warning(
-                "== CRITICAL == This master is sending an error to its replica: '%s' after processing the command '%s'"
-                % (bare(error).decode("utf-8", "backslashreplace"), name)
-            )
+            report(self.services, MASTER_TO_REPLICA, error, command)
         session.doom()
         return NO_REPLY
 

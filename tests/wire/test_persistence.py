@@ -483,6 +483,28 @@ def test_a_log_that_makes_no_sense_stops_the_start(start_server, tmp_path, manif
     assert (folder / "appendonly.aof.manifest").read_text() == manifest
 
 
+@pytest.mark.parametrize("behaviour", ["ignore", "panic"])
+def test_an_error_while_a_log_is_loaded_is_told_and_counted(start_server, tmp_path, behaviour):
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    (folder / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    text = encode("SET", "k", "text")
+    wrong = encode("LPUSH", "k", "1") + encode("MULTI") + encode("INCR", "k") + encode("EXEC")
+    (folder / "appendonly.aof.1.incr.aof").write_bytes(text + wrong)
+    options = ("--propagation-error-behavior", behaviour, "--use-exit-on-panic", "yes")
+    said = "sending an error to its AOF-loading-client"
+    if behaviour == "panic":
+        with pytest.raises(StartFailure, match="panicked " + said):
+            start_server(*LOG, *options, directory=tmp_path)
+        return
+    server = start_server(*LOG, *options, directory=tmp_path)
+    with server.wire() as wire:
+        assert info(wire, "unexpected_error_replies") == info(wire, "total_error_replies") == "2"
+    wrong_type = "-WRONGTYPE Operation against a key holding the wrong kind of value"
+    assert f"{said}: '{wrong_type}' after processing the command 'lpush'" in server.log()
+    assert f"{said}: 'value is not an integer or out of range' after processing the command 'exec'" in server.log()
+
+
 def test_corruption_in_the_middle_of_a_log_is_refused_with_its_offset(start_server):
     server = start_server(*LOG)
     with server.wire() as wire:

@@ -344,6 +344,25 @@ def test_monitors_see_the_script_and_then_its_commands(lua, server):
 # Running on -----------------------------------------------------------------------------------------------------
 
 
+def test_a_client_that_comes_and_goes_while_a_script_runs_on_does_not_end_it(lua, server):
+    """The script holds the clock: whoever came meanwhile was younger than none, and could not be described."""
+    lua.wire.ask("CONFIG", "SET", "busy-reply-threshold", 50)
+    lua.wire.ask("CONFIG", "SET", "loglevel", "verbose")
+    try:
+        with server.wire() as other:
+            lua.wire.send(encode("EVAL", "while true do end", 0))
+            until_busy(other)
+            for _ in range(3):
+                server.wire().close()
+            server.wait_for_log("Client closed connection")
+            assert other.ask("PING") == BUSY
+            assert other.ask("SCRIPT", "KILL") == b"OK"
+            assert lua.wire.read()[1].startswith(b"ERR Script killed by user with SCRIPT KILL... script: ")
+    finally:
+        lua.wire.ask("CONFIG", "SET", "busy-reply-threshold", 5000)
+        lua.wire.ask("CONFIG", "SET", "loglevel", "notice")
+
+
 @pytest.mark.parametrize(
     "text",
     [
