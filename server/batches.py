@@ -126,10 +126,13 @@ class Batches:
         ):
             return False
         log = None
-        if (dispatch.listeners or dispatch.keyspace.recording) and not spec.flags & READONLY:
-            log = None if dispatch.listeners else dispatch.propagation.lone_run(session.db.number)
-            if log is None:
+        if not spec.flags & READONLY:
+            if dispatch.listeners and not self.is_unheard(session, columns[1]):
                 return False
+            if dispatch.keyspace.recording:
+                log = dispatch.propagation.lone_run(session.db.number)
+                if log is None:
+                    return False
         stamp = perf_counter_ns()
         if stamp - dispatch.refreshed_ns > CLOCK_GRAIN_NS:
             dispatch.refreshed_ns = stamp
@@ -145,6 +148,14 @@ class Batches:
         dispatch.put_out(session, encode_run(replies, session.encoders), session.out.append)
         dispatch.stats.commands[spec.id].count(len(words), perf_counter_ns() - stamp)
         return True
+
+    def is_unheard(self, session: Session, keys: Sequence[bytes]) -> bool:
+        """Whether all who listen wait for other keys: workers at their queues must not slow down everybody else."""
+        dispatch = self.dispatch
+        if dispatch.places is None or dispatch.places is not dispatch.keyspace.places:
+            return False
+        number = session.db.number
+        return not any((number, key) in table for key in set(keys) for table in dispatch.places)
 
     # Transactions ----------------------------------------------------------------------------------------------
 
@@ -321,17 +332,16 @@ class Batches:
         dispatch = self.dispatch
         if spec.together is None or dispatch.slow_floor_ns < LONG_NS:
             return False
-        records = bool(dispatch.listeners or dispatch.keyspace.recording) and not spec.flags & READONLY
-        if records and (dispatch.listeners or dispatch.changes):
-            return False
         columns = columns_of(spec, vectors)
         if columns is None:
+            return False
+        if dispatch.listeners and not spec.flags & READONLY and not self.is_unheard(session, columns[1]):
             return False
         started = perf_counter_ns()
         replies = spec.together(session, columns)
         if replies is None:
             return False
-        if records and dispatch.changes:
+        if dispatch.changes:
             dispatch.keyspace.dirty += dispatch.changes.pop()[3]
             dispatch.propagation.add_all(session.db.number, vectors)
         dispatch.put_out(session, encode_run(replies, session.encoders), append)

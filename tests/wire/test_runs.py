@@ -279,6 +279,22 @@ def test_a_waiter_for_one_key_is_served_whatever_else_is_written_meanwhile(run, 
         assert watcher.ask("EXEC") is None
 
 
+@pytest.mark.parametrize("prefix, suffix", [([], []), ([("MULTI",)], [("EXEC",)])])
+def test_runs_beside_watched_keys_disturb_nobody_and_runs_over_them_do(server, wire, prefix, suffix):
+    sets = [[("SET", f"k{n}", "1") for n in range(4)], [("SET", f"k{n % 2}", "2") for n in range(4)]]
+    changes = int(fields_of(wire, "persistence")["rdb_changes_since_last_save"])
+    with server.wire() as watcher:
+        for key, lost in (("other", False), ("k1", True), ("n", True), ("k3", True)):
+            watcher.ask("WATCH", key)
+            for commands in (*sets, [("INCR", "n")] * 3):
+                in_one_packet(wire, *prefix, *commands, *suffix)
+            watcher.ask("MULTI")
+            watcher.ask("GET", key)
+            assert (watcher.ask("EXEC") is None) is lost
+    assert [wire.ask("GET", key) for key in ("k0", "k1", "k3", "n")] == [b"2", b"2", b"1", b"12"]
+    assert int(fields_of(wire, "persistence")["rdb_changes_since_last_save"]) == changes + 44
+
+
 def test_a_watch_and_a_waiter_see_a_flush_of_everything(run, server, wire):
     with server.wire() as waiter, server.wire() as watcher:
         wire.ask("SET", "watched", "v")
