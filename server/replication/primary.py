@@ -11,6 +11,7 @@ from time import monotonic
 from protocol.reply import NO_REPLY, OK
 from server import admission
 from server.client_description import describe
+from server.number_arguments import integer, integer_between
 from server.propagated_errors import MASTER_TO_REPLICA, report
 from server.replication.backlog import NOBODY
 from server.replication.full_sync import FullSync
@@ -28,7 +29,7 @@ from server.replication.replica import (
     Replica,
 )
 from server.session import REPLY_OFF
-from storage.errors import NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
+from storage.errors import SYNTAX_ERROR, CommandError
 from storage.numeric import parse_int
 
 TYPE_CHECKING = False
@@ -38,15 +39,8 @@ if TYPE_CHECKING:
     from server.replication.service import Replication
     from server.session import Session
 
-MAX_IP_BYTES = 46
+MAX_ADDRESS_BYTES = 255  # as in Redis: replica-announce-ip may be the name of a host
 NO_MASTER_LINK = b"NOMASTERLINK Can't SYNC while not connected with my master"
-
-
-def number_in(text: bytes) -> int:
-    try:
-        return parse_int(text)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
 
 
 class Primary:
@@ -88,9 +82,9 @@ class Primary:
                 return NO_REPLY
             replica = self.replica_of(session)
             if option == b"listening-port":
-                replica.port = number_in(value)
+                replica.port = integer(value)
             elif option == b"ip-address":
-                if len(value) >= MAX_IP_BYTES:
+                if len(value) > MAX_ADDRESS_BYTES:
                     raise CommandError(
                         b"ERR REPLCONF ip-address provided by replica instance is too long: %d bytes" % len(value)
                     )
@@ -98,10 +92,7 @@ class Primary:
             elif option == b"capa":
                 replica.capabilities |= CAPABILITIES.get(value.lower(), 0)
             elif option == b"rdb-only":
-                wanted = number_in(value)
-                if wanted not in (0, 1):
-                    raise CommandError(b"ERR value is out of range, must be between 0 and 1")
-                replica.wants_snapshot_only = wanted == 1
+                replica.wants_snapshot_only = integer_between(value, 0, 1) == 1
             elif option == b"rdb-filter-only":
                 replica.filter = FILTER_NOTHING
                 words = value.split()
@@ -173,7 +164,7 @@ class Primary:
         self.log.notice("Replica %s asks for synchronization" % replica.name)
         if replica.has_psync:
             try:
-                wanted = number_in(argv[2])
+                wanted = integer(argv[2])
             except CommandError:
                 self.log.warning("Replica %s asks for synchronization but with a wrong offset" % replica.name)
                 raise

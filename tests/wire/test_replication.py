@@ -358,6 +358,18 @@ def test_filters_leave_out_the_data(master):
         assert replica.wire.read_until_closed() == b""
 
 
+def test_what_a_replica_may_say_of_itself(master):
+    name = "replica-0." + "x" * 245
+    with master.wire() as link:
+        ask = link.ask
+        assert ask("REPLCONF", "rdb-only", "2") == b"-ERR value is out of range, value must between 0 and 1"
+        assert ask("REPLCONF", "rdb-only", "x") == b"-ERR value is not an integer or out of range"
+        assert ask("REPLCONF", "listening-port", "x") == b"-ERR value is not an integer or out of range"
+        assert ask("REPLCONF", "ip-address", name) == b"OK"  # the name of a host, as containers have them
+        refusal = b"-ERR REPLCONF ip-address provided by replica instance is too long: 256 bytes"
+        assert ask("REPLCONF", "ip-address", name + "x") == refusal
+
+
 # A master made of a socket ----------------------------------------------------------------------------------------
 
 
