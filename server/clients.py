@@ -31,7 +31,7 @@ class Clients:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.by_id: Dict[int, Session] = {}
-        self.next_id = 1
+        self.next_id = 3  # as in Redis, where scripts and functions have clients of their own before anybody comes
         self.held: Dict[Session, Sequence[bytes]] = {}  # paused sessions and the vector each was about to run
         self.pause_ends_ms = 0
         self.pause_timer: Any = None
