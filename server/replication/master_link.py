@@ -279,8 +279,8 @@ class MasterLink:
         except OSError as error:
             if error.errno in WOULD_BLOCK:
                 return
-            self.log.warning("I/O error reading from MASTER: %s" % error.strerror)
-            data = b""
+            self.lose(error.strerror or str(error))
+            return
         if not data:
             self.lose()
             return
@@ -483,16 +483,19 @@ class MasterLink:
             self.announce("Reconnecting to MASTER %s:%d after failure")
             self.connect()
 
-    def lose(self) -> None:
-        """The connection is gone: try again at once."""
+    def lose(self, reason: str = "") -> None:
+        """The connection is gone, by an error or in order: try again at once if it was up."""
         was_up = self.state == CONNECTED
         if was_up:
+            if reason:
+                self.log.verbose("Reading from client: %s" % reason)
             self.say_lost()
         elif self.state == TRANSFER:
             if self.transfer is None or self.transfer.reader is None:
-                self.log.warning("I/O error trying to sync with MASTER: connection lost")
+                self.log.warning("I/O error trying to sync with MASTER: %s" % (reason or "connection lost"))
         else:
-            self.log.warning("Failed to read response from the server: connection lost")
+            self.log.warning("Failed to read response from the server: %s" % (reason or os.strerror(0)))
+            self.log.warning("Master did not respond to command during SYNC handshake")
         was_syncing = self.state == TRANSFER
         self.drop()
         if (was_up or was_syncing) and not self.is_closed:

@@ -267,3 +267,11 @@ def test_a_transfer_that_breaks_costs_neither_the_history_nor_the_followers(star
         stream = encode_record((b"SET", b"key", b"new"))
         bare_master.link.sendall(b"+CONTINUE\r\n" + stream)
         assert follower.command() == [b"SET", b"key", b"new"]
+
+
+def test_a_master_that_leaves_during_the_handshake_is_told_in_the_log(start_server, bare_master):
+    server = start_server("--save", "", "--replicaof", f"127.0.0.1 {bare_master.port}")
+    bare_master.accept()
+    bare_master.link.close()
+    server.wait_for_log("Failed to read response from the server: ")
+    server.wait_for_log("Master did not respond to command during SYNC handshake")
