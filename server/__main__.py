@@ -50,10 +50,12 @@ def launch(arguments: list[str], prepare: Optional[Callable[[Application], None]
         log.warning("This platform has no fork: the server stays in the foreground")
     from server.app import Application
     from server.crash import watched
+    from server.garbage import keep_survivors
 
     application = Application(config, log, bool(arguments))
     if prepare is not None:
         prepare(application)
+    keep_survivors()
     return watched(application.serve)
 
 

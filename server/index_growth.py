@@ -9,8 +9,6 @@ aside (in a transaction, in a script, from the master) the index is made at once
 
 from __future__ import annotations
 
-import gc
-
 from server.registry import WALKS
 from server.session import DOOMED, HELD
 from storage.types.indexed import IndexedDict
@@ -35,7 +33,6 @@ class IndexGrowth:
         self.services = services
         self.reactor = reactor
         self.waiting: Dict[Session, Tuple[CommandSpec, Sequence[bytes]]] = {}  # what they were about to run
-        self.collector_rests = False
         services.dispatch.gate.await_index = self.await_index
         services.clients.on_forget.append(self.forget)
         reactor.before_sleep.append(self.before_sleeping)
@@ -67,15 +64,6 @@ class IndexGrowth:
             self.resume()
         if keyspace.grows_indexes or self.waiting:
             self.reactor.has_more_to_do = True
-            # There is no garbage among the pages, and walking over them takes some 10 ms each time.
-            if gc.isenabled():
-                gc.disable()
-                self.collector_rests = True
-        elif self.collector_rests:
-            self.collector_rests = False
-            if hasattr(gc, "freeze"):
-                gc.freeze()
-            gc.enable()
 
     def grow_tables(self) -> None:
         """Go on with the indexes of hashes and sets that somebody waits for."""

@@ -6,6 +6,7 @@ MEMORY USAGE answers with what Redis would take for a key (`storage.sizes`), the
 from __future__ import annotations
 
 from protocol.reply import OK, Map, Verbatim
+from server.garbage import collect_all
 from server.keyspecs import RO, one_key
 from server.memory_meter import resident_bytes
 from server.registry import READONLY, Group
@@ -199,9 +200,7 @@ def memory_malloc_stats(ctx: Session, argv: Argv) -> Verbatim:
 )
 def memory_purge(ctx: Session, argv: Argv) -> Any:
     """Collect garbage and hand free memory back to the system where that can be done."""
-    import gc
-
-    gc.collect()
+    collect_all()
     try:
         import ctypes
 
