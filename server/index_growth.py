@@ -9,6 +9,7 @@ aside (in a transaction, in a script, from the master) the index is made at once
 
 from __future__ import annotations
 
+from server import garbage
 from server.registry import WALKS
 from server.session import DOOMED, HELD
 from storage.types.indexed import IndexedDict
@@ -33,6 +34,7 @@ class IndexGrowth:
         self.services = services
         self.reactor = reactor
         self.waiting: Dict[Session, Tuple[CommandSpec, Sequence[bytes]]] = {}  # what they were about to run
+        self.collector_rests = False
         services.dispatch.gate.await_index = self.await_index
         services.clients.on_forget.append(self.forget)
         reactor.before_sleep.append(self.before_sleeping)
@@ -64,6 +66,12 @@ class IndexGrowth:
             self.resume()
         if keyspace.grows_indexes or self.waiting:
             self.reactor.has_more_to_do = True
+            if not self.collector_rests:
+                self.collector_rests = True  # walking over the pages takes it 10 ms each time
+                garbage.rest()
+        elif self.collector_rests:
+            self.collector_rests = False
+            garbage.go_on()
 
     def grow_tables(self) -> None:
         """Go on with the indexes of hashes and sets that somebody waits for."""
