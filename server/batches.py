@@ -275,6 +275,7 @@ class Batches:
         commands = dispatch.stats.commands
         is_denied = False
         dispatch.depth += 1
+        was_denying, session.denies_blocking = session.denies_blocking, True
         try:
             for spec, vectors in parts:
                 if (
@@ -324,6 +325,7 @@ class Batches:
                 counters.histogram[(elapsed // calls).bit_length()] += calls
         finally:
             dispatch.depth -= 1
+            session.denies_blocking = was_denying
         if is_denied:  # an error that belongs to no command that ran is EXEC's own
             commands[self.exec.id].failed += 1
 

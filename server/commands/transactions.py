@@ -78,13 +78,11 @@ def exec_(ctx: Session, argv: Argv) -> Any:
         raise CommandError(EXEC_ABORTED)
     if is_broken:
         return NULL_ARRAY
-    denied, ctx.denies_blocking = ctx.denies_blocking, True
     ctx.executing = transaction
     try:
         return ctx.server.dispatch.batches.execute(ctx, transaction)
     finally:
         ctx.executing = None
-        ctx.denies_blocking = denied
 
 
 @transactions.command(

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from server.version import VERSION
+from tests.harness.processes import free_port
 from tests.harness.wire import encode, plain
 
 pytestmark = pytest.mark.wire
@@ -164,9 +165,10 @@ def test_a_command_that_waited_counts_when_its_wait_ends_however_it_ends(server,
             pass
         assert plain(waiting.read()).startswith(b"-UNBLOCKED")
         assert plain(waiting.command("WAIT", "1", "1")) == 0
-        plain(waiting.command("MIGRATE", "127.0.0.1", "1", "nothing", "0", "10"))
+        nobody = free_port()
+        plain(waiting.command("MIGRATE", "127.0.0.1", nobody, "nothing", "0", "10"))
         waiting.command("SET", "key", "value")
-        assert plain(waiting.command("MIGRATE", "127.0.0.1", "1", "key", "0", "10")).startswith(b"-IOERR")
+        assert plain(waiting.command("MIGRATE", "127.0.0.1", nobody, "key", "0", "10")).startswith(b"-IOERR")
     found = fields(wire, "commandstats")
     assert found["cmdstat_blpop"].startswith("calls=2,") and found["cmdstat_blpop"].endswith(",failed_calls=1")
     assert found["cmdstat_wait"].startswith("calls=1,")
@@ -301,9 +303,10 @@ def test_lazyfreed_objects_counts_what_redis_leaves_to_another_thread(wire):
     wire.command("MSET", "a", 1, "b", 2, "c", 3)
     wire.command("FLUSHALL")
     assert freed() == "3"
-    wire.command("SET", "a", 1)
-    wire.pipeline([[b"MULTI"], [b"FLUSHALL"], [b"EXEC"]])  # there it may not wait for anybody
-    assert freed() == "3"
+    for _ in range(2):  # the second time as a transaction that stands whole in its packet, of words that are known
+        wire.command("SET", "a", 1)
+        wire.pipeline([[b"MULTI"], [b"FLUSHALL"], [b"EXEC"]])  # there it may not wait for anybody
+        assert freed() == "3"
     wire.command("SADD", "large", *[f"m{number}" for number in range(200)])
     wire.command("SADD", "small", "m")
     assert wire.ask("UNLINK", "large", "small", "large") == 2
