@@ -354,8 +354,6 @@ class Text(Directive):
         return [(self.name.encode() + b" " + quoted(value), value != self.default)]
 
 
-
-
 class WholeText(Text):
     """Text that may hold any byte: a password."""
 
