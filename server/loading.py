@@ -63,7 +63,9 @@ class Sink(SnapshotSink):
         self.log = services.log
         self.keyspace = services.keyspace
         self.drops_lapsed = drops_lapsed
-        self.replaces = replaces  # a key that is there twice: take the latter, instead of refusing the file
+        # A key or a library that is there twice: take the latter, instead of refusing the file.
+        self.replaces = replaces
+        self.take_function = loader.take_function
         self.uses_lfu = "lfu" in services.config.maxmemory_policy
         self.now_ms = self.keyspace.clock.now_ms
         self.stamp = self.keyspace.clock.access_stamp
@@ -107,7 +109,7 @@ class Sink(SnapshotSink):
 
     def function(self, source: bytes) -> None:
         try:
-            self.loader.take_function(source)
+            self.take_function(source, self.replaces)
         except CommandError as error:
             raise CorruptData(
                 "Failed loading library, " + error.text.decode("utf-8", "backslashreplace").partition(" ")[2],
@@ -184,8 +186,8 @@ class Loader:
         self.last_loaded = 0
         self.last_lapsed = 0
         self.lapsed_keys: List[Tuple[int, bytes]] = []  # that were dropped and stand in a replica's copy
-        self.functions: List[bytes] = []  # of the snapshot, kept until somebody runs them
-        self.take_function: Callable[[bytes], None] = self.functions.append
+        # Makes a library from its source, in place of one of the same name if that is asked for. Raises CommandError.
+        self.take_function: Callable[[bytes, bool], Any] = lambda source, replaces: None
         self.offset: Callable[[], int] = lambda: 0
         self.next_breath = 0
         self.sinks: List[Any] = []

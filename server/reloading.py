@@ -44,19 +44,12 @@ def reload_snapshot(ctx: Session, argv: Sequence[bytes]) -> Any:
     if b"NOFLUSH" not in options:
         forget_data(ctx)
 
-    replaces = b"MERGE" in options
-    take = server.loader.take_function
-    server.loader.take_function = lambda source: server.functions.load(source, replaces)
-
     def read() -> None:
         name = server.config.dbfilename
-        if not server.loader.load_snapshot(name, replaces):
+        if not server.loader.load_snapshot(name, replaces=b"MERGE" in options):
             raise LoadFailure("The RDB file %s doesn't exist" % shown(name))
 
-    try:
-        load(ctx, read)
-    finally:
-        server.loader.take_function = take
+    load(ctx, read)
     server.log.notice("DB reloaded by DEBUG RELOAD")
     return OK
 

@@ -243,7 +243,8 @@ def function_load(ctx: Session, argv: Argv) -> bytes:
             raise CommandError(b"ERR Unknown option given: " + word)
         replaces = True
     functions = ctx.server.functions
-    name: bytes = functions.load(argv[-1]) if ctx.server.loader.is_loading else functions.create(argv[-1], replaces)
+    make = functions.load if ctx.server.loader.is_loading else functions.create
+    name: bytes = make(argv[-1], replaces)
     changed(ctx, argv)
     return name
 

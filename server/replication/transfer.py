@@ -14,6 +14,7 @@ import os
 from time import monotonic, time
 
 from server.snapshots import remove, sync_directory
+from storage.errors import CommandError
 from storage.rdb.corrupt import CorruptData
 from storage.rdb.reader import Reader
 
@@ -93,6 +94,7 @@ class Transfer:
         self.unsynced = 0
         self.reader: Optional[Reader] = None
         self.beside: Optional[Keyspace] = None  # the new data, while the old one is served
+        self.functions: List[bytes] = []  # beside it: sources
         self.is_whole = False
         self.rest: List[bytes] = []  # of the stream, received with the snapshot's end
         self.is_over = False
@@ -207,7 +209,7 @@ class Transfer:
             self.replication.before_load()
             self.replication.on_full_sync()
             self.log.notice("MASTER <-> REPLICA sync: Flushing old data")
-            self.replication.empty_keyspace()
+            self.empty()
         self.log.notice("MASTER <-> REPLICA sync: Loading DB in memory")
         if self.is_aside:
             loader.begin_aside(size)
@@ -220,10 +222,9 @@ class Transfer:
         if self.beside is not None:
             self.sink.keyspace = self.beside
             self.sink.select(0)
+            kept = self.functions
+            self.sink.take_function = lambda source, replaces: kept.append(source)
         keyspace = services.keyspace
-        self.functions: List[bytes] = []
-        self.kept_take = loader.take_function
-        loader.take_function = self.functions.append
         self.reader = Reader(
             self.sink,
             keyspace.limits,
@@ -231,6 +232,11 @@ class Transfer:
             len(keyspace.databases),
             self.frame.size if self.frame.size >= 0 else None,
         )
+
+    def empty(self) -> None:
+        """What is here goes, the functions with it."""
+        self.services.functions.flush()
+        self.replication.empty_keyspace()
 
     def load_later(self) -> None:
         self.timer = self.services.timers.at(monotonic(), self.load_slice)
@@ -276,10 +282,15 @@ class Transfer:
     def finish_stream(self) -> None:
         """All bytes of the snapshot were parsed: make it the data set."""
         assert self.reader is not None
+        libraries = self.services.functions.beside()
         try:
             self.reader.close()
+            for source in self.functions:
+                libraries.load(source, False)
         except CorruptData as error:
             raise TransferFailure("Failed trying to load the MASTER synchronization DB: %s" % error) from None
+        except CommandError as error:
+            raise TransferFailure("Failed loading library: %s" % error.text.decode("utf-8", "replace")) from None
         facts = dict(self.services.loader.replication)
         self.close()
         self.log.notice("Done loading RDB, keys loaded: %d, keys expired: %d." % (self.sink.loaded, self.sink.lapsed))
@@ -289,11 +300,10 @@ class Transfer:
             self.log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
             self.replication.empty_keyspace()
             self.services.keyspace.take_over(self.beside)
+            self.services.functions.take_over(libraries)
             self.log.notice("MASTER <-> REPLICA sync: Discarding old DB in background")
         self.services.loader.last_loaded = self.sink.loaded
         self.services.loader.last_lapsed = self.sink.lapsed
-        for source in self.functions:
-            self.services.loader.take_function(source)
         rest, self.rest = b"".join(self.rest), []
         self.on_loaded(facts, rest)
 
@@ -318,7 +328,7 @@ class Transfer:
         if self.beside is not None:
             self.log.notice("MASTER <-> REPLICA sync: Discarding temporary DB in background")
         elif reader is not None:
-            self.replication.empty_keyspace()
+            self.empty()
 
     def close(self) -> None:
         self.is_over = True
@@ -331,7 +341,6 @@ class Transfer:
         self.forget_file()
         if self.reader is not None:
             loader = self.services.loader
-            loader.take_function = self.kept_take
             if self.is_aside:
                 loader.end_aside()
             elif loader.is_loading:

@@ -107,7 +107,7 @@ class Functions:
         """The texts of all libraries, for a snapshot or a rewritten log."""
         return [library.code for library in self.libraries.values()]
 
-    def load(self, source: bytes, replaces: bool = True) -> bytes:
+    def load(self, source: bytes, replaces: bool) -> bytes:
         """Bring a library back from a snapshot or a log. Raises CommandError."""
         from server.scripting.interpreter import is_installed
 
@@ -120,6 +120,14 @@ class Functions:
             )
             return name
         return self.create(source, replaces)
+
+    def beside(self) -> Functions:
+        """What the libraries of a data set are loaded into that may take the place of this one."""
+        return Functions(self.services, self.scripting)
+
+    def take_over(self, other: Functions) -> None:
+        """Have the libraries of another one, made by `beside`, instead of these."""
+        self.libraries, self.by_name = other.libraries, other.by_name
 
     # Changing --------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.harness.replication import until
 from tests.harness.wire import encode
 from tests.wire.test_scripts import skip_without_interpreter, until_busy
 
@@ -204,6 +205,25 @@ def test_a_reload_brings_back_the_functions_of_the_file_alone(ask):
     ask("FUNCTION", "LOAD", library("redis.register_function('one', function() return 1 end)"))
     assert ask("DEBUG", "RELOAD", "NOSAVE") == b"OK"
     assert [entry[1] for entry in ask("FUNCTION", "LIST")] == [b"lib"]
+
+
+@pytest.mark.parametrize("load", ["disabled", "swapdb"])
+def test_a_replica_has_the_functions_of_its_master_alone(start_server, load):
+    """One of the same name in another library ended the replica."""
+    master = start_server("--repl-diskless-sync-delay", "0")
+    replica = start_server("--repl-diskless-load", load)
+    with master.wire() as source, replica.wire() as copy:
+        skip_without_interpreter(copy)
+        source.command("FUNCTION", "LOAD", library("redis.register_function('f', function() return 1 end)", "new"))
+        copy.command("FUNCTION", "LOAD", library("redis.register_function('f', function() return 2 end)", "old"))
+        copy.command("FUNCTION", "LOAD", library("redis.register_function('g', function() return 2 end)", "older"))
+        copy.command("REPLICAOF", "127.0.0.1", master.port)
+        until(lambda: b"master_link_status:up" in copy.ask("INFO", "replication"))
+        assert copy.ask("FUNCTION", "DUMP") == source.ask("FUNCTION", "DUMP")
+        copy.command("REPLICAOF", "NO", "ONE")
+        assert copy.ask("FCALL", "f", 0) == 1
+        assert copy.ask("FCALL", "g", 0) == b"-ERR Function not found"
+        assert copy.ask("FUNCTION", "FLUSH") == b"OK"
 
 
 def test_many_functions_and_scripts_are_freed_in_the_background(start_server):
