@@ -10,8 +10,10 @@ aside (in a transaction, in a script, from the master) the index is made at once
 from __future__ import annotations
 
 from server import garbage
+from server.admission import LOADING_DATA
 from server.registry import WALKS
 from server.session import DOOMED, HELD
+from storage.scan_index import GROWS_FROM
 from storage.types.indexed import IndexedDict
 
 TYPE_CHECKING = False
@@ -52,11 +54,14 @@ class IndexGrowth:
         entries = self.services.keyspace.entries
         if spec.keys:
             value = session.db.data.get(argv[1])
-            return not isinstance(value, IndexedDict) or value.begin_index(entries)
+            # A small one may come whole, and will hardly be worth an index of its own.
+            return not isinstance(value, IndexedDict) or len(value) < GROWS_FROM or value.begin_index(entries)
         return (spec.name == b"randomkey" and entries.can_jump) or session.db.begin_index()
 
     def before_sleeping(self) -> None:
         """Go on with what has been begun; who waited for it has its turn again."""
+        if self.waiting and self.services.dispatch.mode & LOADING_DATA:
+            return  # they came before, and walk over what will be there then
         if self.waiting:
             self.grow_tables()
         keyspace = self.services.keyspace

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 
 import pytest
 
 from server import memory_meter
-from server.heap_guess import EMPTY_HEAP_BYTES, MAX_WALK_NS, PIECE_NS, SAMPLING_NS, HeapGuess
+from server.heap_guess import EMPTY_HEAP_BYTES, MAX_WALK_NS, PIECE_NS, REACH, SAMPLING_NS, HeapGuess
 from server.memory_meter import MemoryMeter
 from storage.clock import ManualClock
 from storage.keyspace import Keyspace
@@ -139,6 +140,14 @@ def test_elements_of_deleted_containers_count_as_well(heap):
     heap.may_be_asked = False
     heap.delete(0.45)
     assert heap.error() < 0.02
+
+
+@pytest.mark.parametrize("count", [7, 8, 3 * REACH])
+def test_elements_of_a_long_list_are_drawn_near_its_ends_as_the_middle_is_far(heap, count):
+    elements = deque(range(count))
+    drawn = {place for _ in range(300) for place in heap.guess.draw(elements)}
+    far = max(min(place, count - 1 - place) for place in drawn)
+    assert drawn == set(range(count)) if count < 9 else REACH // 4 < far < REACH
 
 
 def test_an_emptied_keyspace_ends_the_guessing(heap):

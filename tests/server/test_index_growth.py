@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from server import index_growth
+from server import admission, index_growth
 from server.app import Application
 from server.config.command_line import configure
 from server.log import Log
@@ -219,3 +219,29 @@ def test_random_members_of_a_large_set_do_not_wait_for_its_index_which_each_of_t
         assert answer(app, client, "SRANDMEMBER", "large", "50").count(b"$") == 50
     assert value.index.__class__ is HashIndex
     value._check()
+
+
+@pytest.mark.parametrize("line", ["HSCAN small 0 COUNT 1000", "SSCAN small 0 COUNT 1000"])
+def test_what_a_scan_returns_whole_gets_no_index(app, connect, line):
+    limits = app.services.keyspace.limits
+    value = Hash() if line[0] == "H" else Set()
+    for number in range(600):
+        value.put(b"%d" % number, b"v", limits) if line[0] == "H" else value.add(b"m%d" % number, limits)
+    app.services.keyspace.databases[0].put(b"small", value)
+    assert answer(app, connect(), *line.split()).startswith(b"*2\r\n$1\r\n0\r\n")
+    assert value.index is None
+
+
+def test_who_waits_when_the_keys_are_loaded_anew_scans_what_was_loaded(app, connect):
+    asking = connect()
+    asking.sendall(encode("SCAN", "0"))
+    app.reactor.turn(0.1)
+    dispatch = app.services.dispatch
+    dispatch.mode |= admission.LOADING_DATA
+    for _ in range(2 * TURNS):
+        app.reactor.turn(0.0)
+    assert is_silent(asking)
+    dispatch.mode &= ~admission.LOADING_DATA
+    app.reactor.turn(0.1)
+    turns_until_served(app)
+    assert asking.recv(1 << 20).startswith(b"*2\r\n")
