@@ -24,7 +24,7 @@ from server.dispatch import (
     LONG_NS,
     SMALL_INTS,
 )
-from server.registry import READONLY
+from server.registry import READONLY, SWELLS
 from server.session import CLOSING, DOOMED, REPLY_OFF, REPLY_ON
 from storage.errors import CommandError
 
@@ -85,7 +85,7 @@ class Batches:
         brings = False
         for word in set(words):
             spec = spec_of(word)
-            if spec is None or not (spec.is_plain or spec is self.multi or spec is self.exec):
+            if spec is None or spec.flags & SWELLS or not (spec.is_plain or spec is self.multi or spec is self.exec):
                 return False
             brings = brings or bool(spec.trips & MEMORY_LIMITED)
         has_room = self.dispatch.gate.has_room

@@ -133,6 +133,7 @@ class MemoryPolicy:
         if not self.applies():
             return
         total = sum(map(len, argv))
+        self.note_unseen()
         self.used += total + ARGUMENT_BYTES * len(argv)
         self.guess.note_written(argv, total)
         if spec.name == b"exec" and session.transaction is not None:
@@ -151,6 +152,7 @@ class MemoryPolicy:
         columns = vectors.columns if vectors.__class__ is Run else vectors
         sizes = list(map(len, chain.from_iterable(columns)))
         brought = sum(sizes) + ARGUMENT_BYTES * len(sizes)
+        self.note_unseen()
         if self.is_over or self.used + brought > self.limit:
             return False
         if perf_counter_ns() - self.measured_ns > MEASURE_EVERY_NS:
@@ -158,6 +160,13 @@ class MemoryPolicy:
         self.used += brought
         self.guess.note_batch(len(vectors), sizes)
         return True
+
+    def note_unseen(self) -> None:
+        """What commands have made that was not in their arguments: SETRANGE far behind the end of a string, COPY."""
+        space = self.keyspace
+        if space.unseen_bytes:
+            self.used += space.unseen_bytes
+            space.unseen_bytes = 0
 
     def applies(self) -> bool:
         """Whether this server gives up keys by itself now: a replica leaves that to its master."""
@@ -170,6 +179,7 @@ class MemoryPolicy:
     def measure(self) -> int:
         """How much is used now."""
         self.measured_ns = perf_counter_ns()
+        self.keyspace.unseen_bytes = 0
         self.used = self.services.info.memory.used_bytes()
         return self.used
 

@@ -249,6 +249,11 @@ class Database:
                 if key not in self.data:
                     self.index.add(key)
 
+    def put_made(self, key: bytes, value: Any) -> None:
+        """`put` of a value that was made from others: its size is noted for who keeps a limit on memory."""
+        self.space.unseen_bytes += value.__sizeof__()
+        self.put(key, value)
+
     def rebind(self, key: bytes, value: Any) -> None:
         """Give an existing key another value of the same type (or SET KEEPTTL): its deadline stays."""
         if key not in self.data:

@@ -40,6 +40,7 @@ class Keyspace:
         "graveyard",
         "entries",
         "grows_indexes",
+        "unseen_bytes",
         "alarm",
         "changes",
         "dirty",
@@ -68,6 +69,7 @@ class Keyspace:
         self.graveyard = Graveyard()
         self.entries = Entries()
         self.grows_indexes = False  # some database's index is being made: see `grow_indexes`
+        self.unseen_bytes = 0  # by which values grew beyond what arguments show; reset by who keeps a limit
         self.alarm = Alarm()
         self.changes: list[Change] = []
         self.expired_fields_log: list[tuple[Database, bytes, list[bytes]]] = []

@@ -9,7 +9,7 @@ from operator import and_, or_, xor
 
 from server.keyfinders import bitfield_keys
 from server.keyspecs import ACCESS, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group
+from server.registry import DENYOOM, FAST, READONLY, SWELLS, WRITE, Group
 from storage import bitmap, events
 from storage.errors import (
     BIT_OFFSET_OUT_OF_RANGE,
@@ -72,13 +72,14 @@ def editable(ctx: Session, key: bytes, length: int) -> tuple[bytearray, bool]:
     value = ctx.db.find_string(key)
     if value is None:
         buffer = bytearray(length)
-        ctx.db.put(key, buffer)
+        ctx.db.put_made(key, buffer)
         return buffer, True
     if value.__class__ is bytes:
         value = bytearray(value)
         ctx.db.rebind(key, value)
     grows = len(value) < length
     if grows:
+        ctx.keyspace.unseen_bytes += length - len(value)
         bitmap.grow(value, length)  # type: ignore[arg-type]
     return value, grows  # type: ignore[return-value]
 
@@ -86,7 +87,7 @@ def editable(ctx: Session, key: bytes, length: int) -> tuple[bytearray, bool]:
 @bitmaps.command(
     "SETBIT",
     arity=4,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=one_key(RW | ACCESS | UPDATE),
     since="2.2.0",
     complexity="O(1)",
@@ -195,7 +196,7 @@ OPERATIONS = {b"AND": and_, b"OR": or_, b"XOR": xor, b"NOT": None}
 @bitmaps.command(
     "BITOP",
     arity=-4,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE, at=2),
         key_range(RO | ACCESS, first=3),
@@ -216,7 +217,7 @@ def bitop(ctx: Session, argv: Argv) -> int:
     result = bitmap.invert(values[0]) if operation is None else bitmap.combine(operation, values)
     db, destination = ctx.db, argv[2]
     if result:
-        db.put(destination, bytearray(result))  # What BITOP makes is raw, however short.
+        db.put_made(destination, bytearray(result))  # What BITOP makes is raw, however short.
         db.changed(destination, events.SET, 1)
     else:
         db.delete(destination)
@@ -312,7 +313,7 @@ def bitfield_ro(ctx: Session, argv: Argv) -> list[Any]:
 @bitmaps.command(
     "BITFIELD",
     arity=-2,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=one_key(RW | ACCESS | UPDATE | VARIABLE_FLAGS, notes="ACCESS for GET, UPDATE for the other operations"),
     keys_by=bitfield_keys,
     since="3.2.0",

@@ -10,7 +10,7 @@ import random
 from protocol.reply import OK, Status
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
 from server.number_arguments import integer_between
-from server.registry import DENYOOM, FAST, READONLY, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
+from server.registry import DENYOOM, FAST, READONLY, SWELLS, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage import events
 from storage.errors import (
@@ -251,7 +251,7 @@ def move(ctx: Session, argv: Argv) -> int:
 @generic.command(
     "COPY",
     arity=-3,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(RO | ACCESS),
         one_key(OW | UPDATE, at=2),
@@ -285,7 +285,9 @@ def copy(ctx: Session, argv: Argv) -> int:
         if not replaces:
             return 0
         bury_old(target_db, target)
-    place(target_db, target, kinds.copy(value), db.deadline_ms(source))
+    value = kinds.copy(value)
+    target_db.space.unseen_bytes += value.__sizeof__()
+    place(target_db, target, value, db.deadline_ms(source))
     target_db.changed(target, events.COPY_TO, 1)
     return 1
 

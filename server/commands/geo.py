@@ -8,7 +8,7 @@ from __future__ import annotations
 from protocol.reply import NULL_ARRAY, Decimal
 from server.keyfinders import georadius_keys
 from server.keyspecs import ACCESS, OW, RO, RW, UPDATE, keyword, one_key
-from server.registry import DENYOOM, READONLY, WRITE, Group
+from server.registry import DENYOOM, READONLY, SWELLS, WRITE, Group
 from storage import events, geohash
 from storage.errors import NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
 from storage.geo_search import find_within
@@ -378,7 +378,7 @@ class Search:
             entry.member: entry.distance_m / self.unit_m if self.stores_distance else entry.score
             for entry in found
         }
-        db.put(key, SortedSet.build(table, ctx.keyspace.limits))
+        db.put_made(key, SortedSet.build(table, ctx.keyspace.limits))
         event = events.GEOSEARCHSTORE if self.searches_shapes else events.GEORADIUSSTORE
         db.changed(key, event, len(found))
         return len(found)
@@ -413,7 +413,7 @@ def geosearch(ctx: Session, argv: Argv) -> Any:
 @geo.command(
     "GEOSEARCHSTORE",
     arity=-8,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         one_key(RO | ACCESS, at=2),
@@ -458,7 +458,7 @@ def search_around_member(ctx: Session, argv: Argv, may_store: bool) -> Any:
 @geo.command(
     "GEORADIUS",
     arity=-6,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(RO | ACCESS),
         keyword(OW | UPDATE, b"STORE", start=6),
@@ -502,7 +502,7 @@ def georadius_ro(ctx: Session, argv: Argv) -> Any:
 @geo.command(
     "GEORADIUSBYMEMBER",
     arity=-5,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(RO | ACCESS),
         keyword(OW | UPDATE, b"STORE", start=5),

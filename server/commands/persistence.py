@@ -16,6 +16,7 @@ from server.registry import (
     NO_MULTI,
     NOSCRIPT,
     READONLY,
+    SWELLS,
     WRITE,
     Group,
 )
@@ -187,7 +188,7 @@ class RestoreOptions:
 @generic.command(
     "RESTORE",
     arity=-4,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=one_key(OW | UPDATE),
     since="2.6.0",
     complexity=(
@@ -204,7 +205,7 @@ class RestoreOptions:
 @server.command(
     "RESTORE-ASKING",
     arity=-4,
-    flags=WRITE | DENYOOM | ASKING,
+    flags=WRITE | DENYOOM | SWELLS | ASKING,
     keys=one_key(OW | UPDATE),
     since="3.0.0",
     complexity=(
@@ -250,7 +251,7 @@ def restore(ctx: Session, argv: Argv) -> Any:
         return OK
     if existing is not None:
         ctx.keyspace.graveyard.bury(db.remove(key))
-    db.put(key, value)
+    db.put_made(key, value)  # it may have come compressed
     if deadline_ms:
         db.set_deadline(key, deadline_ms)
     if value.__class__ is Hash and value.deadlines is not None:

@@ -11,7 +11,7 @@ from protocol.reply import NO_REPLY, SetReply
 from server.key_runs import sadd_run, spop_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, key_range, numkeys, one_key
 from server.number_arguments import integer_between, negatable, not_negative
-from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group
+from server.registry import DENYOOM, FAST, READONLY, SWELLS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
     LIMIT_NEGATIVE,
@@ -311,7 +311,7 @@ def store(ctx: Session, destination: bytes, result: Set, event: Event) -> int:
     if not result:
         db.delete(destination)
         return 0
-    db.put(destination, result)
+    db.put_made(destination, result)
     db.changed(destination, event, 1)
     return len(result)
 
@@ -356,7 +356,7 @@ def sintercard(ctx: Session, argv: Argv) -> int:
 @sets.command(
     "SINTERSTORE",
     arity=-3,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         key_range(RO | ACCESS, first=2),
@@ -389,7 +389,7 @@ def sunion(ctx: Session, argv: Argv) -> SetReply:
 @sets.command(
     "SUNIONSTORE",
     arity=-3,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         key_range(RO | ACCESS, first=2),
@@ -422,7 +422,7 @@ def sdiff(ctx: Session, argv: Argv) -> SetReply:
 @sets.command(
     "SDIFFSTORE",
     arity=-3,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         key_range(RO | ACCESS, first=2),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from protocol.reply import Pairs
 from server.keyspecs import ACCESS, OW, RO, UPDATE, numkeys, one_key
 from server.number_arguments import integer, not_negative
-from server.registry import DENYOOM, READONLY, WRITE, Group
+from server.registry import DENYOOM, READONLY, SWELLS, WRITE, Group
 from storage import zset_algebra
 from storage.errors import LIMIT_NEGATIVE, SYNTAX_ERROR, WEIGHT_NOT_FLOAT, CommandError, WrongType
 from storage.events import ZDIFFSTORE, ZINTERSTORE, ZUNIONSTORE
@@ -96,7 +96,7 @@ def store(ctx: Session, destination: bytes, scores: Scores, event: Event) -> int
     if not scores:
         db.delete(destination)
         return 0
-    db.put(destination, SortedSet.build(scores, db.space.limits))
+    db.put_made(destination, SortedSet.build(scores, db.space.limits))
     db.changed(destination, event, 1)
     return len(scores)
 
@@ -119,7 +119,7 @@ def zunion(ctx: Session, argv: Argv) -> Any:
 @sorted_sets.command(
     "ZUNIONSTORE",
     arity=-4,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         numkeys(RO | ACCESS, at=2),
@@ -155,7 +155,7 @@ def zinter(ctx: Session, argv: Argv) -> Any:
 @sorted_sets.command(
     "ZINTERSTORE",
     arity=-4,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         numkeys(RO | ACCESS, at=2),
@@ -210,7 +210,7 @@ def zdiff(ctx: Session, argv: Argv) -> Any:
 @sorted_sets.command(
     "ZDIFFSTORE",
     arity=-4,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         numkeys(RO | ACCESS, at=2),

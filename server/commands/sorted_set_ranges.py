@@ -9,7 +9,7 @@ from __future__ import annotations
 from protocol.reply import Pairs
 from server.keyspecs import ACCESS, DELETE, OW, RO, RW, UPDATE, one_key
 from server.number_arguments import integer
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group
+from server.registry import DENYOOM, FAST, READONLY, SWELLS, WRITE, Group
 from storage.errors import MIN_MAX_NOT_FLOAT, MIN_MAX_NOT_LEX, SYNTAX_ERROR, CommandError
 from storage.events import ZRANGESTORE, ZREMRANGEBYLEX, ZREMRANGEBYRANK, ZREMRANGEBYSCORE
 from storage.types.bounds import LexRange, ScoreRange
@@ -238,7 +238,7 @@ def collect(members: list[bytes], scores: list[float], size_hint: int, limits: E
 @sorted_sets.command(
     "ZRANGESTORE",
     arity=-5,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(OW | UPDATE),
         one_key(RO | ACCESS, at=2),
@@ -259,7 +259,7 @@ def zrangestore(ctx: Session, argv: Argv) -> int:
         db.delete(destination)
         return 0
     hint = len(members) if query.bounds is None else 0  # Redis knows the number beforehand by rank only
-    db.put(destination, collect(members, scores, hint, db.space.limits))
+    db.put_made(destination, collect(members, scores, hint, db.space.limits))
     db.changed(destination, ZRANGESTORE, 1)
     return len(members)
 

@@ -9,7 +9,7 @@ from server import admission
 from server.keyfinders import sort_keys, sort_ro_keys
 from server.keyspecs import ACCESS, OW, RO, UPDATE, one_key, unknown
 from server.number_arguments import integer
-from server.registry import DENYOOM, READONLY, WRITE, Group
+from server.registry import DENYOOM, READONLY, SWELLS, WRITE, Group
 from storage import sorting
 from storage.errors import SYNTAX_ERROR, CommandError, WrongType
 from storage.events import SORTSTORE
@@ -151,7 +151,7 @@ def collect(ctx: Session, key: bytes, query: SortQuery) -> list[Optional[bytes]]
 @generic.command(
     "SORT",
     arity=-2,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=(
         one_key(RO | ACCESS),
         unknown(RO | ACCESS, notes="Names come from the elements, or stand anywhere after the key"),
@@ -178,7 +178,7 @@ def sort(ctx: Session, argv: Argv) -> Any:
         db.delete(destination)
         return 0
     result = List.build((element or b"" for element in found), db.space.limits)
-    db.put(destination, result)
+    db.put_made(destination, result)
     db.changed(destination, SORTSTORE, len(found))
     return len(found)
 

@@ -11,7 +11,7 @@ from server.deadline_arguments import StringOptions, positive_deadline
 from server.keyfinders import set_keys
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
 from server.number_arguments import integer
-from server.registry import COLUMNS_PAY, DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
+from server.registry import COLUMNS_PAY, DENYOOM, FAST, READONLY, SWELLS, WRITE, Group, wrong_arity
 from storage import events, lcs
 from storage.deadlines import NEVER_MS
 from storage.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, SYNTAX_ERROR, CommandError, WrongType
@@ -520,7 +520,7 @@ def append(ctx: Session, argv: Argv) -> int:
 @strings.command(
     "SETRANGE",
     arity=4,
-    flags=WRITE | DENYOOM,
+    flags=WRITE | DENYOOM | SWELLS,
     keys=one_key(RW | UPDATE),
     since="2.2.0",
     complexity="O(1) for short values, O(M) otherwise, M = length of the value",
@@ -544,6 +544,7 @@ def setrange(ctx: Session, argv: Argv) -> int:
         value = bytearray(value)
         db.rebind(key, value)
     if len(value) < end:
+        db.space.unseen_bytes += end - len(value)
         value.extend(bytes(end - len(value)))  # type: ignore[union-attr]
     value[offset:end] = patch  # type: ignore[index]
     db.changed(key, events.SETRANGE, 1)

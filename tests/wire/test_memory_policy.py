@@ -57,6 +57,24 @@ def test_without_eviction_what_needs_memory_is_refused_and_the_rest_runs(limited
     assert limited.ask("SET", "k", "w") == b"OK"
 
 
+@pytest.mark.parametrize(
+    "growth",
+    [
+        "SETRANGE new 20000000 x",
+        "SETBIT new 160000000 1",
+        "BITFIELD new SET u8 160000000 1",
+        "BITOP NOT new big",
+        "COPY big new",
+    ],
+)
+def test_what_grows_beyond_its_arguments_is_noticed_before_the_next_command(limited, growth):
+    limited.command("SETRANGE", "big", "20000000", "x")
+    limit(limited, "noeviction")
+    words = [b"SET", b"k", b"v"]
+    replies = limited.pipeline([growth.encode().split(), words, [b"DEL", b"new"], words])
+    assert replies[1:] == [b"%b%b\r\n" % OOM, b":1\r\n", b"+OK\r\n"]
+
+
 def test_exec_is_refused_if_one_of_its_commands_needs_memory(start_server):
     with start_server().wire() as wire, Wire(wire.socket.getpeername()) as admin:
         for words in (["MULTI"], ["SET", "k", "v"], ["GET", "k"]):
