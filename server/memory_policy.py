@@ -43,6 +43,7 @@ SLACK_SHARE = 1000
 MIN_SLACK_BYTES = 16 * 1024
 FRESH_NS = 5_000_000  # so long a measurement holds while much has to go
 MAX_BATCH = 64  # keys given up between two measurements
+FEW_KEYS = 128  # are estimated one by one: 0.1 ms for strings, 1.5 ms for packed hashes
 KEPT, UNDER_WAY, EXHAUSTED = 0, 1, 2
 
 
@@ -191,11 +192,12 @@ class MemoryPolicy:
         for db in self.keyspace.databases:
             count = len(db.data)
             if count:
-                samples = min(count, MAX_BATCH)
-                if db.index is not None or self.keyspace.entries.can_jump:
-                    keys = [db.pick(self.chooser.rng) for _ in range(samples)]
+                if count <= FEW_KEYS:  # a single large one among them must not be overlooked
+                    keys = list(db.data)
+                elif db.index is not None or self.keyspace.entries.can_jump:
+                    keys = [db.pick(self.chooser.rng) for _ in range(MAX_BATCH)]
                 else:  # an index would slow down every command
-                    keys = list(islice(db.data, samples))
+                    keys = list(islice(db.data, MAX_BATCH))
                 sizes = [usage(key, db.data[key], self.keyspace.limits) for key in keys]
                 total += sum(sizes) * count // len(keys)
         return total

@@ -7,6 +7,9 @@ import time
 import pytest
 
 from scripts import bench_memory
+from server.app import Application
+from server.config.command_line import configure
+from server.log import Log
 from tests.harness.processes import own_command
 from tests.harness.wire import Wire, encode
 from tests.wire.test_scripts import skip_without_interpreter
@@ -73,6 +76,18 @@ def test_what_grows_beyond_its_arguments_is_noticed_before_the_next_command(limi
     words = [b"SET", b"k", b"v"]
     replies = limited.pipeline([growth.encode().split(), words, [b"DEL", b"new"], words])
     assert replies[1:] == [b"%b%b\r\n" % OOM, b":1\r\n", b"+OK\r\n"]
+
+
+def test_an_estimate_of_few_keys_overlooks_no_large_one(tmp_path):
+    app = Application(configure(["--port", "0", "--save", "", "--dir", str(tmp_path)]), Log("nothing"))
+    try:
+        keys = app.services.keyspace.databases[0]
+        for number in range(100):
+            keys.put(b"%d" % number, b"v")
+        keys.put(b"large", b"v" * 5_000_000)
+        assert 5_000_000 < app.services.info.memory.estimate() < 5_100_000
+    finally:
+        app.close()
 
 
 def test_exec_is_refused_if_one_of_its_commands_needs_memory(start_server):
