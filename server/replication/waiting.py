@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from server.replication.service import Replication
     from server.session import Session
 
+SWEEP_FLOOR = 64  # waits kept before those that have ended are looked for
+
 
 class Wait:
     """One client. `log_offset` is -1 if it does not ask for this server's own log."""
@@ -29,6 +31,11 @@ class Wait:
         self.in_logs = in_logs
         self.block: Any = None
 
+    def is_open(self) -> bool:
+        """Whether its client still waits for it: neither is its time up, nor is it gone."""
+        waiter = self.session.waiter
+        return waiter is not None and waiter.block is self.block
+
 
 class Waits:
     """Everybody who waits."""
@@ -37,6 +44,7 @@ class Waits:
         self.replication = replication
         self.services = replication.services
         self.waits: List[Wait] = []
+        self.sweep_at = SWEEP_FLOOR
         self.must_ask = False
 
     def wait(
@@ -53,6 +61,9 @@ class Waits:
         if enough or session.denies_blocking:
             return reply
         wait.block = Block((), timeout_ms, on_timeout=reply, kind=Block)
+        if len(self.waits) >= self.sweep_at:  # without replicas nothing else would ever let go of them
+            self.waits = [other for other in self.waits if other.is_open()]
+            self.sweep_at = 2 * len(self.waits) + SWEEP_FLOOR
         self.waits.append(wait)
         self.must_ask = bool(self.replication.replicas)
         return wait.block
@@ -72,13 +83,11 @@ class Waits:
         """Somebody acknowledged, or the log reached the disk: answer who has waited for that."""
         left = []
         for wait in self.waits:
-            session = wait.session
-            waiter = session.waiter
-            if waiter is None or waiter.block is not wait.block:
-                continue  # its time was up, or it is gone
+            if not wait.is_open():
+                continue
             reply, enough = self.judge(wait)
             if enough:
-                self.services.blocking.answer(waiter, reply)
+                self.services.blocking.answer(wait.session.waiter, reply)
             else:
                 wait.block.on_timeout = reply
                 left.append(wait)
