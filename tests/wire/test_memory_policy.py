@@ -85,7 +85,7 @@ def test_an_estimate_of_few_keys_overlooks_no_large_one(tmp_path):
         for number in range(100):
             keys.put(b"%d" % number, b"v")
         keys.put(b"large", b"v" * 5_000_000)
-        assert 5_000_000 < app.services.info.memory.estimate() < 5_100_000
+        assert 5_000_000 < app.services.info.memory.estimate() < 5_300_000  # Redis's allocator rounds it up
     finally:
         app.close()
 
