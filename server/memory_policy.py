@@ -61,6 +61,7 @@ class MemoryPolicy:
         self.limit = 0
         self.evicts = False
         self.used = 0  # at the last measurement, and what commands have brought since
+        self.arriving = 0  # brought by the command that is being judged
         self.measured_ns = 0
         self.is_over = False  # keys still have to go
         self.over_since_ns = 0
@@ -135,6 +136,7 @@ class MemoryPolicy:
             return
         total = sum(map(len, argv))
         self.note_unseen()
+        before = self.used
         self.used += total + ARGUMENT_BYTES * len(argv)
         self.guess.note_written(argv, total)
         if spec.name == b"exec" and session.transaction is not None:
@@ -143,7 +145,10 @@ class MemoryPolicy:
                 self.used += total + ARGUMENT_BYTES * len(vector)
                 self.guess.note_written(vector, total)
         if self.used > self.limit or perf_counter_ns() - self.measured_ns > MEASURE_EVERY_NS:
-            if self.make_room() == EXHAUSTED:
+            self.arriving = self.used - before
+            verdict = self.make_room()
+            self.arriving = 0
+            if verdict == EXHAUSTED:
                 raise CommandError(OUT_OF_MEMORY)
 
     def has_room(self, vectors: Vectors) -> bool:
@@ -188,7 +193,7 @@ class MemoryPolicy:
         """The keys by the sizes of Redis's own structures: where the interpreter cannot be asked."""
         from storage.sizes import usage
 
-        total = 0
+        total = self.arriving  # the allocators would count it already
         for db in self.keyspace.databases:
             count = len(db.data)
             if count:

@@ -10,6 +10,7 @@ from scripts import bench_memory
 from server.app import Application
 from server.config.command_line import configure
 from server.log import Log
+from storage.errors import CommandError
 from tests.harness.processes import own_command
 from tests.harness.wire import Wire, encode
 from tests.wire.test_scripts import skip_without_interpreter
@@ -86,6 +87,23 @@ def test_an_estimate_of_few_keys_overlooks_no_large_one(tmp_path):
             keys.put(b"%d" % number, b"v")
         keys.put(b"large", b"v" * 5_000_000)
         assert 5_000_000 < app.services.info.memory.estimate() < 5_300_000  # Redis's allocator rounds it up
+    finally:
+        app.close()
+
+
+def test_a_value_that_does_not_fit_is_refused_also_where_its_memory_is_estimated(tmp_path):
+    config = configure(["--port", "0", "--save", "", "--dir", str(tmp_path), "--maxmemory", "1gb"])
+    app = Application(config, Log("nothing"))
+    try:
+        services = app.services
+        services.info.memory._is_asked = True  # nobody can be asked
+        services.info.memory._heap_bytes = None
+        check = services.dispatch.gate.check_memory
+        spec = services.registry.lookup(b"set")
+        check.__self__.limit = services.info.memory.startup_bytes + ROOM
+        check(None, spec, [b"SET", b"k", b"v" * (ROOM // 2)])
+        with pytest.raises(CommandError, match="OOM"):
+            check(None, spec, [b"SET", b"k", b"v" * ROOM])
     finally:
         app.close()
 
