@@ -90,13 +90,17 @@ class Propagation:
             self.operations += [(number, vector) for vector in vectors]
 
     def add_for_replicas(self, number: int, argv: Sequence[bytes]) -> None:
-        if self.sinks and self.scope & TO_REPLICAS:
+        if self.is_heard(self.scope & TO_REPLICAS):
             self.narrowed[len(self.operations)] = TO_REPLICAS
             self.operations.append((number, argv))
 
+    def is_heard(self, scope: int) -> bool:
+        """Whether there is a sink in this scope; what none hears makes no transaction of the operation beside it."""
+        return any(sink.scope & scope for sink in self.sinks)
+
     def narrow(self, since: int) -> None:
         """Send the operations from this place on where the script said; what expired meanwhile goes everywhere."""
-        if self.scope:
+        if self.is_heard(self.scope):
             self.narrowed.update(dict.fromkeys(range(since, len(self.operations)), self.scope))
         else:
             del self.operations[since:]

@@ -167,6 +167,20 @@ def test_a_script_is_logged_by_its_effects_as_one_transaction(start_server):
     assert words == [b"MULTI", b"SELECT", b"0", *changes, b"EXEC"]
 
 
+def test_what_is_for_replicas_alone_makes_no_transaction_in_the_log_where_there_are_none(start_server):
+    server = start_server("--appendonly", "yes", "--appendfsync", "always")
+    with server.wire() as wire:
+        skip_without_interpreter(wire)
+        wire.command("MULTI")
+        wire.command("SET", "a", 1)
+        wire.command("PUBLISH", "news", "x")
+        wire.command("EXEC")
+        wire.ask("EVAL", "redis.call('set', 'b', 2) redis.set_repl(redis.REPL_REPLICA) redis.call('set', 'c', 3)", 0)
+    log = b"".join(path.read_bytes() for path in (server.directory / "appendonlydir").glob("*.incr.aof"))
+    words = [word for word in log.split(b"\r\n") if word and word[:1] not in b"*$"]
+    assert words == [b"SELECT", b"0", b"SET", b"a", b"1", b"set", b"b", b"2"]
+
+
 def test_a_function_that_runs_on_is_killed(ask, wire, server):
     ask("FUNCTION", "LOAD", library("redis.register_function('loop', function() while true do end end)"))
     ask("CONFIG", "SET", "busy-reply-threshold", 20)
