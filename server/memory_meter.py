@@ -5,8 +5,11 @@ interpreter's allocators say is in use. CPython knows its small blocks (up to 51
 that it writes for who debugs it; glibc knows the larger ones. Both are exact: over a million keys of each type the sum
 stays within a few percent of what resident memory grows by (scripts/bench_memory.py). Asking costs 0.1 ms, and up to
 0.5 ms with a million keys. Where the report cannot be had, blocks are counted as 64 bytes each. Where neither allocator
-can be asked (PyPy, other C libraries) the keys are estimated by their types and sizes, on top of what there was at the
-start: resident memory does not shrink there when keys go, and nobody could tell when enough of them are gone.
+can be asked (PyPy, other C libraries) the keys are estimated by their types and sizes: resident memory does not shrink
+there when keys go, and nobody could tell when enough of them are gone.
+
+The program itself is not counted, as it is not where it is machine code: a `maxmemory` of 10 MB has room for 9 MB of
+data, and an empty server uses 1 to 2 MB, as Redis does.
 
 glibc walks over every free piece of its memory to answer: with half a million values of 600 bytes deleted among others
 that is 60 ms. So it is not asked when that would probably take long; `server.heap_guess` knows, and guesses the answer.
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from server.heap_guess import HeapGuess
 
+STARTUP_BYTES = 1 << 20  # what an empty server is said to use
 BLOCK_BYTES = 64  # over a million small strings; the mean of other data sets is between 45 and 100
 LONG_NS = 500_000  # for a measurement: not so often then
 SELDOM = 100  # times as long as it took, nobody waits for another one
@@ -40,6 +44,7 @@ class MemoryMeter:
 
     __slots__ = (
         "startup_bytes",
+        "program_bytes",
         "peak_bytes",
         "estimate",
         "guess",
@@ -52,7 +57,9 @@ class MemoryMeter:
     def __init__(self) -> None:
         blocks = getattr(sys, "getallocatedblocks", None)
         # The heap is not asked yet: loading ctypes costs 10 ms of the start.
-        self.startup_bytes = blocks() * BLOCK_BYTES + EMPTY_HEAP_BYTES if blocks else resident_bytes()
+        started_with = blocks() * BLOCK_BYTES + EMPTY_HEAP_BYTES if blocks else resident_bytes()
+        self.startup_bytes = min(STARTUP_BYTES, started_with)
+        self.program_bytes = started_with - self.startup_bytes
         self.peak_bytes = self.startup_bytes
         self.estimate: Optional[Callable[[], int]] = None  # of the keys, where nothing can be asked: see MemoryPolicy
         self.guess: Optional[HeapGuess] = None  # of what malloc would say: see MemoryPolicy
@@ -70,9 +77,10 @@ class MemoryMeter:
                 if self._heap_bytes is not None:
                     self._block_bytes = find_block_meter() or counted_blocks
         if self._heap_bytes is None:
-            used = self.startup_bytes + self.estimate() if self.estimate is not None else resident_bytes()
+            used = self.startup_bytes
+            used += self.estimate() if self.estimate is not None else resident_bytes() - self.program_bytes - used
         else:
-            used = self._block_bytes() + self.heap_bytes(self._heap_bytes)
+            used = self._block_bytes() + self.heap_bytes(self._heap_bytes) - self.program_bytes
         if used > self.peak_bytes:
             self.peak_bytes = used
         return used

@@ -10,6 +10,7 @@ A changed configuration makes new contexts for connections to come; those that a
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from errno import EAGAIN
@@ -41,6 +42,13 @@ VERSIONS = {
 }
 DEFAULT_VERSIONS = (b"tlsv1.2", b"tlsv1.3")
 VERIFY = {"no": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "yes": ssl.CERT_REQUIRED}
+
+
+def reason_of(error: OSError) -> str:
+    """Why a file could not be used, in the system's words; in OpenSSL's if it says so itself."""
+    if error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)  # PyPy's own text says only "Error"
+    return str(error.strerror or error)
 
 
 class BadTlsSettings(Exception):
@@ -76,7 +84,7 @@ def common_context(config: Any, protocol: int, identity: Tuple[bytes, bytes, byt
                 path_of(config.tls_ca_cert_file) or None, path_of(config.tls_ca_cert_dir) or None
             )
         except (OSError, ssl.SSLError) as error:
-            reason = error.strerror or error
+            reason = reason_of(error)
             raise BadTlsSettings("Failed to configure CA certificate(s) file/directory: %s" % reason) from None
     if config.tls_ciphers:
         try:
@@ -99,7 +107,7 @@ def load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes, pa
         context.load_cert_chain(path_of(certificate), path_of(key) or None, lambda: password)
     except (OSError, ssl.SSLError) as error:
         what, path = ("private key", key) if holds_certificate(certificate) else ("certificate", certificate)
-        reason = error.strerror or error
+        reason = reason_of(error)
         raise BadTlsSettings("Failed to load %s: %s: %s" % (what, path_of(path), reason)) from None
 
 
@@ -142,7 +150,7 @@ def server_context(config: Any) -> ssl.SSLContext:
         try:
             context.load_dh_params(path_of(config.tls_dh_params_file))
         except (OSError, ssl.SSLError) as error:
-            reason = error.strerror or error
+            reason = reason_of(error)
             raise BadTlsSettings("Failed to load %s: %s" % (path_of(config.tls_dh_params_file), reason)) from None
     return context
 

@@ -38,6 +38,7 @@ class Heap:
         self.may_be_asked = True
         self.asked = 0
         self.meter = MemoryMeter()
+        self.meter.program_bytes = 0
         self.meter.guess = self.guess
         self.meter._is_asked = True
         self.meter._heap_bytes = self.answer

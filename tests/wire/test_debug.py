@@ -116,13 +116,13 @@ def test_object_tells_encoding_and_age_of_a_value(wire):
 
 
 def test_a_whole_sum_of_incrbyfloat_is_text_until_it_is_set_anew(wire):
-    ask(wire, "SET", "f", "3")
-    assert ask(wire, "INCRBYFLOAT", "f", "2") == b"5"
+    ask(wire, "SET", "f", "30")
+    assert ask(wire, "INCRBYFLOAT", "f", "20") == b"50"
     ask(wire, "RENAME", "f", "g")
     ask(wire, "COPY", "g", "h")
     assert ask(wire, "OBJECT", "ENCODING", "h") == b"embstr"
     assert ask(wire, "OBJECT", "REFCOUNT", "h") == 1
-    ask(wire, "SET", "h", "5")
+    ask(wire, "SET", "h", "50")
     assert ask(wire, "OBJECT", "ENCODING", "h") == b"int"
     ask(wire, "INCR", "g")
     assert ask(wire, "OBJECT", "ENCODING", "g") == b"int"
