@@ -250,8 +250,8 @@ class Database:
                     self.index.add(key)
 
     def put_made(self, key: bytes, value: Any) -> None:
-        """`put` of a value that was made from others: its size is noted for who keeps a limit on memory."""
-        self.space.unseen_bytes += value.__sizeof__()
+        """`put` of a value that was made from others, not brought by a command's arguments."""
+        self.space.note_made(value)
         self.put(key, value)
 
     def rebind(self, key: bytes, value: Any) -> None:

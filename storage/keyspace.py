@@ -19,7 +19,7 @@ from storage.limits import EncodingLimits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Container, Optional, Sequence, Tuple
+    from typing import Any, Callable, Container, Optional, Sequence, Tuple
 
     from storage.events import Event
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PARTS = ("data", "deadlines", "lapses", "field_deadlines", "access", "index")  # what a database's contents are
 EXPIRY_STEPS = 16  # keys expired between two looks at the clock, about 50 us
+ELEMENT_BYTES = 64  # in a container, where the interpreter does not say
 
 
 class Keyspace:
@@ -176,6 +177,13 @@ class Keyspace:
             db.deadlines.alarm = db.field_deadlines.alarm = self.alarm
         self.alarm.due_ms = self.next_deadline_ms()
         self.grows_indexes |= other.grows_indexes
+
+    def note_made(self, value: Any) -> None:
+        """A value was made from others: its size is noted for who keeps a limit on memory."""
+        try:
+            self.unseen_bytes += value.__sizeof__()
+        except AttributeError:  # PyPy tells no sizes
+            self.unseen_bytes += len(value) * (1 if isinstance(value, (bytes, bytearray)) else ELEMENT_BYTES)
 
     def grow_indexes(self, budget_ns: int) -> bool:
         """Go on with the indexes of databases for about this long; True when all are whole."""

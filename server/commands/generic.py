@@ -286,7 +286,7 @@ def copy(ctx: Session, argv: Argv) -> int:
             return 0
         bury_old(target_db, target)
     value = kinds.copy(value)
-    target_db.space.unseen_bytes += value.__sizeof__()
+    target_db.space.note_made(value)
     place(target_db, target, value, db.deadline_ms(source))
     target_db.changed(target, events.COPY_TO, 1)
     return 1

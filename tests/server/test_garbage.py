@@ -12,6 +12,7 @@ import pytest
 from server.app import Application
 from server.config.command_line import configure
 from server.log import Log
+from tests.harness.processes import ROOT
 from tests.harness.wire import encode
 
 MANY = 200_000
@@ -34,7 +35,7 @@ print(len(circles))
 
 @pytest.mark.skipif(not hasattr(gc, "freeze"), reason="another collector")
 def test_what_survived_one_collection_is_looked_at_no_more():
-    output = subprocess.check_output([sys.executable, "-c", PROGRAM % MANY], text=True)
+    output = subprocess.check_output([sys.executable, "-c", PROGRAM % MANY], text=True, cwd=ROOT)
     frozen, watched, circles = map(int, output.split())
     assert frozen + watched > 2 * MANY
     assert watched < 100_000
