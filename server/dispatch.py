@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_SPELLINGS = 4096  # GET, get, Get, ...: each costs an entry; beyond this the table starts anew
 CLOCK_GRAIN_NS = 250_000  # the clock is exact to the millisecond and read once for the batches of a quarter of it
 LONG_NS = 100_000  # a command that takes longer is worth a look at the clock and the turn's budget
-BUDGET_NS = 1_500_000  # a batch that has run for this long lets others read and write; they may wait for two such
+BUDGET_NS = 1_000_000  # a batch that has run for this long lets others read and write; they may wait for two such
 YIELD_BYTES = 1 << 20  # and so does one that has produced this much unsent output
 COUNTED_REPLY = 512  # shorter replies are counted when they are written
 MAX_COPIED_REPLY = 16 * 1024  # a longer string is not copied to stand beside its header

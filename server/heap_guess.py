@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from storage.keyspace import Keyspace
     from storage.scan_index import RandomSource
 
-MAX_WALK_NS = 2_000_000  # half of what others may have to wait, for it may take twice as long as predicted
+MAX_WALK_NS = 1_000_000  # it may take twice as long as predicted, and others may wait for two turns of it
 PIECE_NS = 170
 PIECE_NS_RANGE = (150, 500)  # what a machine may have measured for one piece; else something else took the time
 MEASURED_PIECES = 3000  # fewer tell nothing about the time for one
