@@ -5,8 +5,8 @@ go in through `feed`, argument vectors come out of `take`, in any split of the i
 
 A pipeline is parsed before its first command runs, so limits and errors are judged when that command's turn comes:
 `take` stops at the first bad byte and leaves the reason in `error`; what came before it is handed out first. Before
-authentication the limits are smaller and an AUTH in the same packet lifts them, so `take` hands out one vector at a
-time then.
+authentication the limits are smaller and an AUTH in the same packet lifts them, so `take` goes no further than to that
+then.
 
 Two ways through the same grammar. `split_run` splits up to 64 KiB on CRLF and compares every piece's length with its
 declared header: that check is what makes splitting safe, since a value may contain CRLF, and it lets whole columns of a
@@ -35,12 +35,15 @@ MAX_ARGUMENTS = 2**31 - 1  # as in Redis: the count must fit an int
 MAX_BULK_BYTES = 512 * 1024 * 1024  # default of proto-max-bulk-len
 MAX_ANONYMOUS_ARGUMENTS = 10  # before authentication, as in Redis
 MAX_ANONYMOUS_BULK_BYTES = 16 * 1024
+MAX_ANONYMOUS_VECTORS = 32  # at a time: for a stranger nobody waits long
+LIFT_LIMITS = (b"auth", b"hello", b"reset")  # commands after which a client may be anonymous no more
 SPLIT_BYTES = 64 * 1024  # more pieces at a time leave the caches
 MIN_RUN = 3  # columns pay from three commands on where they are all there is,
 LONG_RUN = 12  # and from here on among others
 MAX_FAST_ARGUMENTS = 1024
 BLANK_BYTES = 1024  # of lines without a word, looked over at once
 MAX_SLOW_VECTORS = 1000  # one by one and the shortest lines, 64 KiB of them would take a quarter of a second
+MAX_LINES = 128  # each takes a microsecond, and nothing is gained by more of them
 REWIND_BYTES = 1024  # an incomplete command shorter than this is parsed again from its start
 READ_BYTES = 64 * 1024  # of input at once: what is split at once
 BULK_READ_BYTES = 256 * 1024  # within a large bulk string: values of 1 MB cost two thirds
@@ -187,13 +190,14 @@ class RequestParser:
         vectors: List[Vector] = []
         position = 0
         rest = self._rest
+        most = MAX_ANONYMOUS_VECTORS if self.anonymous else MAX_LINES if rest[:1] != b"*" else MAX_SLOW_VECTORS
         while position < SPLIT_BYTES:
             position, vector = self._step(rest, position)
             if vector is None:
                 break
             if vector:
                 vectors.append(vector)
-                if self.anonymous or resumed or len(vectors) >= MAX_SLOW_VECTORS:
+                if resumed or len(vectors) >= most or (self.anonymous and vector[0].lower() in LIFT_LIMITS):
                     break
         if not vectors and kept and len(kept) < REWIND_BYTES and self.error is None and position < len(kept):
             # A short beginning of a command, as each full receive buffer ends with: it splits with the next bytes.

@@ -28,7 +28,6 @@ JOIN_BYTES = 64 * 1024  # output up to this long is joined into one send
 WRITE_BYTES = 256 * 1024
 MAX_VECTORS = 512  # chunks in one sendmsg; IOV_MAX is at least 1024 where it exists
 WOULD_BLOCK = (EAGAIN, EWOULDBLOCK)
-ANONYMOUS_VECTORS = 25  # of a client that has not logged in, in one turn
 HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
 
@@ -149,24 +148,9 @@ class Connection:
         vectors = self.parser.take()
         if vectors:
             session.pending = iter(vectors)
-            return self.parser.anonymous and self.run_anonymous()
+            return False
         self.end_of_vectors()
         return True
-
-    def run_anonymous(self) -> bool:
-        """`run` for more of what a stranger sent: one vector at a time, for any may lift the limits of the next."""
-        for _ in range(ANONYMOUS_VECTORS):
-            if not self.dispatch.run(self.session):
-                return bool(self.session.halted)
-            vectors = () if self.session.halted else self.parser.take()
-            if not vectors:
-                if not self.session.halted:
-                    self.end_of_vectors()
-                return True
-            self.session.pending = iter(vectors)
-            if not self.parser.anonymous:
-                break
-        return False
 
     def end_of_vectors(self) -> None:
         """Nothing complete is left: was it an error, the end, or only a beginning?"""

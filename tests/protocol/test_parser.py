@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from protocol.parser import MAX_SLOW_VECTORS, SPLIT_BYTES, RequestParser, Run, split_run
+from protocol.parser import MAX_ANONYMOUS_VECTORS, MAX_LINES, SPLIT_BYTES, RequestParser, Run, split_run
 
 
 def encode(*arguments: bytes) -> bytes:
@@ -190,6 +190,16 @@ def test_an_auth_in_the_packet_lifts_the_limits_for_what_follows():
     assert take_all(parser) == [[b"SET", b"k", b"v" * 20_000]]
 
 
+@pytest.mark.parametrize("word", [b"AUTH", b"hello", b"Reset"])
+def test_a_stranger_gets_its_vectors_some_at_a_time_up_to_what_may_log_it_in(word):
+    parser = RequestParser(anonymous=True)
+    first = [[b"SET", b"k%d" % number, b"v"] for number in range(MAX_ANONYMOUS_VECTORS + 5)] + [[word, b"x"]]
+    parser.feed(b"".join(encode(*vector) for vector in first) + encode(*[b"a"] * 11))
+    assert [list(vector) for vector in parser.take()] == first[:MAX_ANONYMOUS_VECTORS]
+    assert [list(vector) for vector in parser.take()] == first[MAX_ANONYMOUS_VECTORS:]
+    assert list(parser.take()) == [] and parser.error == b"unauthenticated multibulk length"
+
+
 def test_a_large_value_in_small_pieces_takes_linear_time():
     def seconds(size: int) -> float:
         parser = RequestParser()
@@ -223,13 +233,13 @@ def test_what_is_discarded_is_gone():
     assert parser.pending_bytes() == 0
 
 
-def test_lines_come_a_thousand_at_a_time_and_none_is_lost_when_more_arrive_meanwhile():
+def test_lines_come_some_at_a_time_and_none_is_lost_when_more_arrive_meanwhile():
     parser = RequestParser()
-    lines = [b"a%d" % number for number in range(5 * MAX_SLOW_VECTORS)]
+    lines = [b"a%d" % number for number in range(5 * MAX_LINES)]
     half = len(lines) // 2
     parser.feed(b"\r\n".join(lines[:half]))
     found = parser.take()
-    assert len(found) == MAX_SLOW_VECTORS and parser.has_input
+    assert len(found) == MAX_LINES and parser.has_input
     parser.feed(b"\r\n" + b"\r\n".join(lines[half:]) + b"\r\n" + encode(b"GET", b"k") + b"last\r\n")
     found += take_all(parser)
     assert found == [[line] for line in lines] + [[b"GET", b"k"], [b"last"]]
