@@ -123,13 +123,19 @@ class Listener:
         self.on_accept = on_accept
         self.on_shortage = on_shortage
         self.log = log
+        self.hoped_for = 1  # sockets: the next time
 
     def __call__(self) -> None:
-        """Accept what waits, at most MAX_ACCEPTS at a time."""
-        for _ in range(MAX_ACCEPTS):
+        """Accept what waits, at most MAX_ACCEPTS at a time.
+
+        Most come alone, and to be told that there is no other costs as much as to accept one: so the first wake-up asks
+        for one, and each that is not disappointed has the next ask for twice as many.
+        """
+        for _ in range(self.hoped_for):
             try:
                 sock, address = self.socket.accept()
             except OSError as error:
+                self.hoped_for = 1
                 if error.errno in SHORTAGE:
                     self.log.warning("Error accepting a client connection: %s" % (error.strerror or error))
                     self.on_shortage(self)
@@ -137,6 +143,7 @@ class Listener:
                     self.log.warning("Accepting client connection: %s" % (error.strerror or error))
                 return
             self.on_accept(sock, address, self.kind)
+        self.hoped_for = min(2 * self.hoped_for, MAX_ACCEPTS)
 
     def close(self) -> None:
         self.socket.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from time import monotonic
 
+from server import socket_options
 from server.listeners import SHORTAGE_PAUSE_S, BindFailure, Listener, bind_tcp, bind_unix
 
 TYPE_CHECKING = False
@@ -62,6 +63,7 @@ class Listening:
         for name in TLS_SETTINGS:
             services.config.on_change(name, self.renew_tls)
         services.config.on_change("bind", self.rebind_for_addresses)
+        services.config.on_change("tcp-keepalive", self.set_options)
 
     def open(self) -> None:
         """Bind every configured address; raises BindFailure."""
@@ -110,6 +112,7 @@ class Listening:
     def add(self, sock: socket.socket, kind: str) -> None:
         listener = Listener(sock, kind, self.on_accept, self.pause, self.services.log)
         self.listeners.append(listener)
+        self.set_options(self.services.config)
         self.reactor.watch(sock, listener)
 
     def kinds(self) -> List[str]:
@@ -125,6 +128,15 @@ class Listening:
                 self.reactor.watch(listener.socket, listener)
 
         self.services.timers.at(monotonic() + SHORTAGE_PAUSE_S, resume)
+
+    def set_options(self, config: Any) -> None:
+        """Have accepted sockets begin with their options where the system passes them on; `Reception` sees to that."""
+        for listener in self.listeners:
+            if listener.kind != "unix":
+                try:
+                    socket_options.apply(listener.socket, config.tcp_keepalive)
+                except OSError:
+                    pass
 
     # CONFIG SET ------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,13 @@ Owns `maxclients`, `protected-mode`, `tcp-keepalive` and a client's first state.
 
 from __future__ import annotations
 
-import socket
-
+from server import socket_options
 from server.connection import Connection
 from server.log import VERBOSE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any, Callable
 
     from server.reactor import Reactor
@@ -32,7 +32,6 @@ DENIED = (
     b"option. 4) Set up an authentication password for the default user. NOTE: You only need to do one of the above "
     b"things in order for the server to start accepting connections from the outside.\r\n"
 )
-KEEPALIVE_PROBES = 3
 
 
 class Reception:
@@ -41,6 +40,7 @@ class Reception:
     def __init__(self, services: Services, reactor: Reactor) -> None:
         self.services = services
         self.reactor = reactor
+        self.are_inherited = False  # socket_options, from the listeners
         self.tls_context: Callable[[], Any] = lambda: None  # set by server.app
 
     def accept(self, sock: socket.socket, address: Any, kind: str) -> None:
@@ -63,9 +63,9 @@ class Reception:
             session.address = session.local_address = config.unixsocket + b":0"
         else:
             try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if config.tcp_keepalive:
-                    keep_alive(sock, config.tcp_keepalive)
+                if not self.are_inherited:
+                    self.are_inherited = socket_options.are_set(sock, config.tcp_keepalive)
+                    socket_options.apply(sock, config.tcp_keepalive)
                 session.local_address = format_address(sock.getsockname())
             except OSError:
                 sock.close()
@@ -110,17 +110,6 @@ class Reception:
         except OSError:
             pass
         sock.close()
-
-
-def keep_alive(sock: socket.socket, interval_s: int) -> None:
-    """Have the system notice a peer that is gone within about twice the interval."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval_s)
-    if hasattr(socket, "TCP_KEEPINTVL"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, interval_s // KEEPALIVE_PROBES))
-    if hasattr(socket, "TCP_KEEPCNT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
 def is_loopback(host: str) -> bool:
