@@ -102,6 +102,35 @@ def test_a_second_shutdown_joins_the_one_that_waits_and_changes_nothing(start_se
         assert server.log().count("User requested shutdown") == 1
 
 
+@pytest.mark.parametrize("role", ["master", "replica"])
+def test_a_shutdown_waits_for_replicas_that_have_no_snapshot_yet_and_for_those_of_a_replica(
+    start_server, bare_master, role
+):
+    """Ended at once, it took what it had not handed on with it: nobody was there whom a sentinel could promote."""
+    server = start_server("--repl-diskless-sync-delay", "60", "--save", "", "--shutdown-timeout", "30")
+    with server.wire() as client, server.wire() as asker:
+        if role == "replica":
+            client.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+            ready_replica(client, bare_master)
+        replica = BareReplica(server, "eof", "psync2")
+        if role == "replica":
+            replica.full_sync()
+            until(lambda: "state=online" in info(client).get("slave0", ""))
+            bare_master.link.sendall(encode("SET", "key", "value"))
+            until(lambda: b"SET" in replica.command())
+        else:
+            replica.wire.send(encode("PSYNC", "?", "-1"))
+            until(lambda: "state=wait_bgsave" in info(client).get("slave0", ""))
+            client.command("SET", "key", "value")
+        offset = int(info(client)["master_repl_offset"])
+        server.signal(signal.SIGTERM)
+        until(lambda: int(info(client, "server").get("shutdown_in_milliseconds", 0)) > 0)
+        # A replica's stream is its master's: nothing of its own gets into it, while a master asks where replicas are.
+        question = encode("REPLCONF", "GETACK", "*") if role == "master" else b""
+        assert int(info(client)["master_repl_offset"]) == offset + len(question)
+        assert asker.command("SHUTDOWN", "ABORT") == (b"+", b"OK")
+
+
 def test_keys_that_lapsed_while_a_master_was_down_are_deleted_from_its_replicas(start_server):
     server = start_server("--repl-diskless-sync-delay", "0", "--save", "900 1", "--enable-debug-command", "yes")
     with server.wire() as client:
