@@ -479,7 +479,7 @@ class Engine:
         if run is None:
             return None
         if run.kill:
-            return run.kill
+            return self.killing(run)
         elapsed_s = monotonic() - run.began_s
         if run.is_load:
             if elapsed_s > LOAD_TIMEOUT_S:
@@ -489,7 +489,13 @@ class Engine:
         if elapsed_s * 1000.0 < threshold_ms or threshold_ms < 0:
             return None
         self.be_busy(run)
-        return run.kill or None
+        return self.killing(run) if run.kill else None
+
+    def killing(self, run: Run) -> bytes:
+        """The text that ends a script, told again each time a pcall of it goes on regardless."""
+        if run.kill is KILLED_SCRIPT and not self.is_stopping():
+            self.services.log.notice("Lua script killed by user with SCRIPT KILL.")
+        return run.kill
 
     def be_busy(self, run: Run) -> None:
         """Serve what may run while a script runs on. Time stands still for the script."""

@@ -384,6 +384,7 @@ def test_a_script_that_runs_on_is_killed_whatever_it_catches(lua, server, text):
             assert other.ask("SHUTDOWN") == BUSY
             assert other.ask("SCRIPT", "KILL") == b"OK"
             assert lua.wire.read()[1].startswith(b"ERR Script killed by user with SCRIPT KILL... script: ")
+            server.wait_for_log("Lua script killed by user with SCRIPT KILL.")
             assert lua.wire.read()[1] == b"PONG"
             assert other.ask("SCRIPT", "KILL") == b"-NOTBUSY No scripts in execution right now."
     finally:
