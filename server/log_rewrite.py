@@ -30,10 +30,37 @@ if TYPE_CHECKING:
 
 FAILURES_BEFORE_DELAY = 3
 MAX_DELAY_MINUTES = 60
-RETRY_S = 1.0
+RETRY_S = 0.1  # a turn of Redis's cron
 IN_PROGRESS = b"ERR Background append only file rewriting already in progress"
 CANNOT_START = b"ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
 CANNOT_TURN_ON = "Unable to turn on AOF. Check server logs."
+
+
+class FailureLimit:
+    """Holds back rewrites that begin by themselves once several in a row have failed.
+
+    The time counts from when one is wanted: each one that fails after it makes the next wait twice as long.
+    """
+
+    __slots__ = ("failures", "minutes", "not_before_s")
+
+    def __init__(self) -> None:
+        self.failures = 0  # in a row
+        self.minutes = 0
+        self.not_before_s = 0.0  # 0: not set
+
+    def holds_back(self, now_s: float) -> bool:
+        if self.failures < FAILURES_BEFORE_DELAY:
+            self.minutes, self.not_before_s = 0, 0.0
+            return False
+        if self.not_before_s:
+            if now_s < self.not_before_s:
+                return True
+            self.not_before_s = 0.0  # this one may begin
+            return False
+        self.minutes = min(self.minutes * 2 or 1, MAX_DELAY_MINUTES)
+        self.not_before_s = now_s + self.minutes * 60
+        return True
 
 
 class LogRewrite:
@@ -50,8 +77,7 @@ class LogRewrite:
         self.is_scheduled = False
         self.is_ok = True
         self.rewrites = 0
-        self.failures = 0  # in a row
-        self.not_before_s = 0.0  # of automatic rewrites
+        self.limit = FailureLimit()
         self.retry_s = 0.0  # of a first rewrite that failed
         self.last_duration_s = -1
         self.last_copied_bytes = 0
@@ -95,10 +121,11 @@ class LogRewrite:
             for place, part in enumerate(parts):
                 part_began_s = monotonic()
                 is_last = place == len(parts) - 1
+                was_empty = not files.size_of(part)  # before its end is cut off
                 size = loader.load_log_file(files.part_path(part), is_last, self.config.aof_load_truncated)
                 if part is files.manifest.base:
                     self.append_log.base_size = size
-                if not size:
+                if was_empty:
                     continue
                 self.log.notice(
                     "DB loaded from %s file %s: %.3f seconds"
@@ -238,8 +265,7 @@ class LogRewrite:
                 self.note_failure()
             else:
                 self.is_ok = True
-                self.failures = 0
-                self.not_before_s = 0.0
+                self.limit.failures = 0
                 self.log.notice("Background AOF rewrite finished successfully")
         else:
             remove(temporary)
@@ -262,7 +288,7 @@ class LogRewrite:
         part = manifest.replace_base(files.prefix, self.is_base_a_snapshot)
         if append_log.state == OFF:
             # Rewritten although it is off: a base alone, what came before it is out of date.
-            manifest.history += [type(part)(other.name, other.sequence, b"h") for other in manifest.increments]
+            manifest.history[:0] = [type(part)(other.name, other.sequence, b"h") for other in manifest.increments]
             manifest.increments = []
         timed = self.services.latency.timed
         timed(b"aof-rename", os.replace, temporary, files.part_path(part))
@@ -288,14 +314,7 @@ class LogRewrite:
 
     def note_failure(self) -> None:
         self.is_ok = False
-        self.failures += 1
-        if self.failures >= FAILURES_BEFORE_DELAY:
-            minutes = min(1 << (self.failures - FAILURES_BEFORE_DELAY), MAX_DELAY_MINUTES)
-            self.not_before_s = monotonic() + minutes * 60
-            self.log.warning(
-                "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in %d minutes"
-                % minutes
-            )
+        self.limit.failures += 1
         self.append_log.plan_rewrite()
 
     def abandon_first(self) -> None:
@@ -311,7 +330,7 @@ class LogRewrite:
         """The log has grown enough to be worth it."""
         if self.children.current is not None or self.is_scheduled or self.services.dispatch.depth:
             return
-        if self.not_before_s and monotonic() < self.not_before_s:
+        if self.is_held_back():
             return
         size, base = self.append_log.current_size, self.append_log.base_size or 1
         self.log.notice("Starting automatic rewriting of AOF on %d%% growth" % (size * 100 // base - 100))
@@ -320,9 +339,28 @@ class LogRewrite:
 
     def begin_if_scheduled(self) -> None:
         """Between two units of work, while no child is active."""
-        if monotonic() >= self.retry_s:
+        if monotonic() >= self.retry_s and not self.is_held_back():
             self.retry_s = 0.0
             self.begin()
+
+    def is_held_back(self) -> bool:
+        """Whether a rewrite that nobody asked for has to wait, since too many failed."""
+        limit = self.limit
+        was_set = limit.not_before_s
+        if not limit.holds_back(monotonic()):
+            return False
+        if not was_set:
+            self.log.warning(
+                "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in %d minutes"
+                % limit.minutes
+            )
+            self.services.timers.at(limit.not_before_s, self.try_again)
+        return True
+
+    def try_again(self) -> None:
+        """The limit is over. What is scheduled begins before the loop sleeps."""
+        if self.append_log.current_size >= self.append_log.rewrite_at:
+            self.rewrite_grown()
 
     # On and off ------------------------------------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ class Persistence:
         yield "aof_current_rewrite_time_sec", int(now_s - child.started_s) if is_rewriting and child else -1
         yield "aof_last_bgrewrite_status", "ok" if rewrite.is_ok else "err"
         yield "aof_rewrites", rewrite.rewrites
-        yield "aof_rewrites_consecutive_failures", rewrite.failures
+        yield "aof_rewrites_consecutive_failures", rewrite.limit.failures
         yield "aof_last_write_status", "err" if append_log.write_error or append_log.sync_error else "ok"
         yield "aof_last_cow_size", rewrite.last_copied_bytes
         yield "module_fork_in_progress", 0

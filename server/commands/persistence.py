@@ -114,7 +114,7 @@ def bgrewriteaof(ctx: Session, argv: Argv) -> Any:
         raise CommandError(REWRITE_IN_PROGRESS)
     if children.current is not None or ctx.server.dispatch.depth > 0:
         rewrite.is_scheduled = True
-        rewrite.not_before_s = 0.0
+        rewrite.limit.failures = 0  # begun as soon as it can be
         return Status(b"Background append only file rewriting scheduled")
     if not rewrite.begin():
         raise CommandError(REWRITE_FAILED)
