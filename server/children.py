@@ -164,6 +164,8 @@ class Children:
             return False
         began_ns = perf_counter_ns()
         parent = os.getpid()
+        pid = -1
+        signal.pthread_sigmask(signal.SIG_BLOCK, (KILLED,))
         try:
             pid = os.fork()
         except OSError as error:
@@ -171,6 +173,9 @@ class Children:
             os.close(sender)
             self.services.log.warning("Can't fork: %s" % error.strerror)
             return False
+        finally:
+            if pid:  # the child first has to know what to do on it
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, (KILLED,))
         if pid == 0:
             self._be_child(kind, work, sender, parent, kept)
         self.latest_fork_usec = (perf_counter_ns() - began_ns) // 1000
@@ -273,6 +278,7 @@ class Children:
                 # A terminal sends SIGINT to the whole group: only the parent decides what it means.
                 signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
             signal.signal(KILLED, self._end_on_signal)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (KILLED,))
             signal.set_wakeup_fd(-1)
             close_descriptors((sender, *others))
             os.set_blocking(sender, False)
