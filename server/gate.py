@@ -50,7 +50,8 @@ RUNS_SUBSCRIBED = frozenset(
 
 # With NO-TOUCH: the one that touches all the same, and those that run others, of which each is asked for itself.
 TOUCHES = frozenset((b"touch", b"exec", b"eval", b"eval_ro", b"evalsha", b"evalsha_ro", b"fcall", b"fcall_ro"))
-RUNS_ON_LINK = frozenset((b"replconf", b"psync", b"sync"))  # what a replica may say once it is one
+# What a replica may say once it is one. MONITOR is heard and changes nothing.
+RUNS_ON_LINK = frozenset((b"replconf", b"psync", b"sync", b"monitor"))
 
 
 class Gate:

@@ -147,6 +147,8 @@ class Replication:
         master = self.config.replicaof
         if master is not None:
             self.become_replica(master[0], master[1])
+            assert self.link is not None
+            self.services.timers.at(monotonic(), self.link.connect)
         self.settle()
 
     def continue_history(self) -> None:
@@ -197,7 +199,7 @@ class Replication:
             self.has_history = True
         self.become_replica(host, port, is_failover)
         if self.link is not None:
-            self.link.announce()
+            self.link.connect()
         if by:
             self.log.notice("REPLICAOF %s:%d enabled (user request from '%s')" % (host, port, by))
 
@@ -211,8 +213,6 @@ class Replication:
         self.link.is_failover = is_failover
         self.settle()
         self.keep_ticking()
-        # Not within the command that asked for it: connecting may fail at once.
-        self.services.timers.at(monotonic(), self.link.connect)
 
     def promote(self, by: str) -> None:
         """REPLICAOF NO ONE: go on as a master. The history so far is shared with whoever followed the same master.

@@ -39,6 +39,28 @@ def test_a_replica_whose_command_would_be_answered_is_disconnected(start_server,
         server.wait_for_log(f"Replica generated a reply to command '{name}', disconnecting it: id=")
 
 
+def test_a_replica_that_asks_to_monitor_is_not_heard(start_server):
+    server = start_server("--repl-diskless-sync-delay", "0", "--save", "")
+    with server.wire() as client:
+        replica = BareReplica(server, "eof")
+        replica.full_sync()
+        until(lambda: "state=online" in info(client).get("slave0", ""))
+        replica.wire.send(encode("MONITOR") + encode("REPLCONF", "ACK", "1"))
+        until(lambda: "offset=1," in info(client)["slave0"])
+        assert "generated a reply" not in server.log()
+
+
+def test_replicaof_connects_before_the_next_command(start_server, bare_master):
+    server = start_server("--save", "")
+    with server.wire() as client:
+        client.send(encode("MULTI") + encode("REPLICAOF", "127.0.0.1", bare_master.port) + encode("ROLE"))
+        for _ in range(3):
+            client.read()
+        assert client.ask("EXEC")[1][3] == b"connecting"
+        log = server.log()
+        assert log.index("MASTER <-> REPLICA sync started") < log.index(f"REPLICAOF 127.0.0.1:{bare_master.port}")
+
+
 def test_what_waited_for_a_failover_that_failed_reaches_the_replicas(start_server):
     server = start_server("--repl-diskless-sync-delay", "0", "--save", "")
     bare = BareMaster()  # the chosen replica, which refuses to take over
