@@ -10,6 +10,7 @@ from server import dispatch
 from server.app import Application
 from server.config.command_line import configure
 from server.log import Log
+from server.polling import MAX_EVENTS, READ, Poller
 
 
 @pytest.fixture
@@ -103,3 +104,22 @@ def test_commands_of_who_leaves_no_stamps_use_up_a_turn_like_others(app, monkeyp
         for _ in range(4):
             app.reactor.turn(0.0)
         assert unseen.recv(100) == b":0\r\n" * 2
+
+
+def test_a_turn_hears_some_of_a_crowd_and_the_next_turns_the_others():
+    poller = Poller()
+    if poller.epoll is None:
+        pytest.skip("another selector")
+    pairs = [socket.socketpair() for _ in range(2 * MAX_EVENTS + 10)]
+    try:
+        for number, (ours, theirs) in enumerate(pairs):
+            poller.register(ours, READ, number)
+            theirs.close()
+        heard = [[target for target, _ in poller.poll(0)] for _ in range(3)]
+        assert [len(targets) for targets in heard] == [MAX_EVENTS] * 3
+        assert set().union(*heard) == set(range(len(pairs)))
+    finally:
+        poller.close()
+        for ours, theirs in pairs:
+            ours.close()
+            theirs.close()
