@@ -22,7 +22,7 @@ from server.registry import (
 )
 from storage.errors import BUSY_KEY, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
 from storage.events import DEL, RESTORE
-from storage.numeric import parse_int
+from storage.numeric import INT64_MAX, parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -243,6 +243,8 @@ def restore(ctx: Session, argv: Argv) -> Any:
         raise CommandError(BAD_FORMAT) from None
     existing = db.data.get(key)  # to be replaced; that its deadline has passed makes no difference
     deadline_ms = ttl_ms if options.is_absolute or not ttl_ms else ttl_ms + ctx.now_ms
+    if deadline_ms > INT64_MAX:
+        deadline_ms -= 1 << 64  # Redis's sum turns negative there: a time long past. No snapshot has room for more
     if deadline_ms and deadline_ms <= ctx.now_ms and not ctx.keyspace.keeps_lapsed:
         if existing is not None:
             ctx.keyspace.graveyard.bury(db.remove(key))

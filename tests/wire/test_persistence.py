@@ -290,6 +290,9 @@ def test_restore_takes_its_options(wire):
     assert wire.ask("PEXPIRETIME", "c") == 4_102_444_800_000
     assert wire.ask("RESTORE", "a", 1, payload, "ABSTTL", "REPLACE") == b"OK"
     assert wire.ask("EXISTS", "a") == 0
+    assert wire.ask("RESTORE", "a", 2**63 - 1, payload) == b"OK"  # to Redis the sum is long past
+    assert wire.ask("EXISTS", "a") == 0
+    assert wire.ask("SAVE") == b"OK"
 
 
 def test_a_payload_is_judged_before_the_key_that_it_replaces(wire):
