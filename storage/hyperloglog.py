@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from math import inf, sqrt
 
+from storage.numeric import INT64_MIN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,6 +42,7 @@ _MAGIC = b"HYLL"
 _STALE = 0x80
 _BIT_7 = int.from_bytes(b"\x80" * REGISTERS, "little")
 _CACHE = slice(8, 16)
+TOO_MANY = 2.0**63  # elements
 _ALPHA = 0.721347520444481703680  # 1 / (2 ln 2): the bias constant for infinitely many registers
 
 _EMPTY_RUN_MAX = 64
@@ -91,7 +94,7 @@ def cached_count(value: Bits) -> Optional[int]:
 def refresh_count(value: bytearray) -> int:
     """Estimate the cardinality and keep it in the header. Raises Corrupted."""
     estimated = estimate(_histogram(value))
-    value[_CACHE] = estimated.to_bytes(8, "little")
+    value[_CACHE] = estimated.to_bytes(8, "little", signed=True)
     return estimated
 
 
@@ -454,13 +457,16 @@ def _histogram(value: Bits) -> list[int]:
 def estimate(histogram: Sequence[int]) -> int:
     """Estimate a cardinality from how many registers hold each rank.
 
-    The additions stand in the order Redis makes them: another order may round to another integer.
+    The additions stand in the order Redis makes them: another order may round to another integer. Registers that no
+    elements make, but a client may write, are worth more than 64 bits hold: then INT64_MIN, as of C's llround.
     """
     total = float(REGISTERS)
     z = total * _tau((total - histogram[HASH_BITS + 1]) / total)
     for rank in range(HASH_BITS, 0, -1):
         z = (z + histogram[rank]) * 0.5
     z += total * _sigma(histogram[0] / total)
+    if z * TOO_MANY <= _ALPHA * total * total:
+        return INT64_MIN
     return int(_ALPHA * total * total / z + 0.5)
 
 

@@ -30,6 +30,16 @@ def test_pfadd_without_elements_creates_a_key_once(desk):
     assert desk.run(hyperloglog.pfcount, "PFCOUNT", "h") == 0
 
 
+@pytest.mark.parametrize("rank", [50, 51, 63])
+def test_registers_that_no_elements_make_count_for_more_than_an_integer_holds(desk, rank):
+    value = hll.create()
+    hll.raise_registers(value, bytes([rank]) * hll.REGISTERS, True, 3000)
+    desk.db.put(b"h", bytes(value))
+    assert desk.run(hyperloglog.pfcount, "PFCOUNT", "h") == -(2**63)
+    assert desk.run(hyperloglog.pfcount, "PFCOUNT", "h", "h") == -(2**63)
+    assert hll.cached_count(desk.db.peek(b"h")) is None
+
+
 def test_pfcount_keeps_its_estimate_in_the_value_and_announces_no_event(desk):
     desk.run(hyperloglog.pfadd, "PFADD", "h", "a", "b", "c")
     assert desk.run(hyperloglog.pfcount, "PFCOUNT", "h") == 3
