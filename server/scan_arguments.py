@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from storage.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
 from storage.globbing import compile_glob, matches_everything
-from storage.numeric import parse_int
+from storage.numeric import parse_int, parse_unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Optional, Sequence
 
-NOVALUES_ELSEWHERE = b"ERR NOVALUES option can only be used in HSCAN"
 DEFAULT_COUNT = 10
-MAX_CURSOR = 2**64 - 1
 NOVALUES_ELSEWHERE = b"ERR NOVALUES option can only be used in HSCAN"
 
 
 def parse_cursor(argument: bytes) -> int:
-    """An unsigned 64-bit cursor. Redis leaves what is no canonical integer to C's strtoull: a plus sign, zeros and
-    spaces in front are fine, and what is not canonical may even be negative (it wraps around)."""
-    text = argument.lstrip(b" \t\n\v\f\r")
-    digits = text[1:] if text[:1] in (b"-", b"+") else text
-    if not digits.isdigit() or len(digits) > 100 or int(digits) > MAX_CURSOR:
-        raise CommandError(INVALID_CURSOR)
-    value = int(digits)
-    if text[:1] != b"-":
-        return value
-    if len(text) == len(argument) and 0 < value <= 2**63 and digits[:1] != b"0":
-        raise CommandError(INVALID_CURSOR)
-    return -value & MAX_CURSOR
+    """An unsigned 64-bit cursor, in the grammar of C."""
+    try:
+        return parse_unsigned(argument)
+    except ValueError:
+        raise CommandError(INVALID_CURSOR) from None
 
 
 class ScanOptions:

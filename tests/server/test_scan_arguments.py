@@ -20,6 +20,8 @@ from storage.errors import CommandError
         (b"-0", 0),
         (b"-01", 2**64 - 1),
         (b"-9223372036854775809", 2**63 - 1),
+        (b"7\0 and more", 7),
+        (b"0" * 200, 0),
     ],
 )
 def test_a_cursor_is_what_strtoull_makes_of_it(argument, cursor):
@@ -28,7 +30,7 @@ def test_a_cursor_is_what_strtoull_makes_of_it(argument, cursor):
 
 @pytest.mark.parametrize(
     "argument",
-    [b"", b"-1", b"-9223372036854775808", b"18446744073709551616", b"1 ", b"- 1", b"--1", b"-", b"0x1", b"a"],
+    [b"", b"-1", b"-9223372036854775808", b"18446744073709551616", b"1 ", b"- 1", b"--1", b"-", b"0x1", b"a", b"\x000"],
 )
 def test_negative_numbers_and_other_texts_are_no_cursors(argument):
     with pytest.raises(CommandError) as caught:

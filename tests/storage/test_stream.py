@@ -69,6 +69,8 @@ def test_a_missing_sequence_is_the_callers() -> None:
     assert parse_bound(b"-") == 0
     assert parse_bound(b"+") == MAX_ID
     assert parse_partial(b"7-*") == (ms(7), False)
+    assert parse_partial(b"7-*\0 and more") == (ms(7), False)
+    assert parse_partial(b"7\0-*") == (ms(7), True)
     assert parse_partial(b"7-1") == (ms(7, 1), True)
 
 
