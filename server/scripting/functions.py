@@ -222,16 +222,13 @@ class Functions:
                 codes.append(bytes(source.string()))
         except (Short, CorruptData):
             raise CommandError(b"ERR Failed loading library data") from None
-        made = [self.make(code) for code in codes]
+        restored = self.beside()
+        for code in codes:
+            restored.create(code, False)
         if policy == b"FLUSH":
-            seen: Dict[bytes, bytes] = {}
-            for library in made:
-                for key in library.functions:
-                    if seen.setdefault(key, library.name) != library.name:
-                        raise CommandError(b"ERR Function %b already exists" % library.functions[key].name)
-            self.libraries.clear()
-            self.by_name.clear()
-        self.put_in(made, policy == b"REPLACE")
+            self.take_over(restored)
+        else:
+            self.put_in(list(restored.libraries.values()), policy == b"REPLACE")
 
     # Calling ---------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from storage.rdb import layout
+from storage.rdb.crc64 import crc64
+from storage.rdb.spelling import encode_string
 from tests.harness.replication import until
 from tests.harness.wire import encode
 from tests.wire.test_scripts import skip_without_interpreter, until_busy
@@ -116,6 +119,22 @@ def test_a_dump_brings_back_what_there_was(ask):
     assert ask("FUNCTION", "RESTORE", payload, "FLUSH") == b"OK"
     assert ask("FCALL", "echo", 0) == [[], []]
     assert ask("FUNCTION", "RESTORE", payload[:-1] + b"x") == b"-ERR DUMP payload version or checksum are wrong"
+
+
+@pytest.mark.parametrize("policy", ["FLUSH", "APPEND", "REPLACE"])
+def test_a_payload_that_contradicts_itself_is_refused_and_takes_nothing_away(ask, policy):
+    one, other = ("redis.register_function('%s', function() return 1 end)" % name for name in "fg")
+    ask("FUNCTION", "LOAD", LIBRARY)
+    before = ask("FUNCTION", "LIST")
+    for libraries, refusal in (
+        ((library(one, "a"), library(other, "a")), b"-ERR Library 'a' already exists"),
+        ((library(one, "a"), library(one, "a")), b"-ERR Library 'a' already exists"),
+        ((library(one, "a"), library(one, "b")), b"-ERR Function f already exists"),
+    ):
+        texts = [bytes([layout.FUNCTION]) + encode_string(text.encode(), False) for text in libraries]
+        body = b"".join(texts) + layout.DEFAULT_VERSION.to_bytes(2, "little")
+        assert ask("FUNCTION", "RESTORE", body + crc64(body).to_bytes(8, "little"), policy) == refusal
+        assert ask("FUNCTION", "LIST") == before
 
 
 def test_dumps_travel_to_a_real_server_and_back(ask, real_server):
