@@ -296,11 +296,11 @@ class Database:
     def flush(self) -> int:
         """Forget every key at once; the memory is freed in slices. Returns how many there were."""
         count = len(self.data)
-        graveyard = self.space.graveyard
-        waiting = len(graveyard.waiting)
-        bury = graveyard.bury_table
+        bury = self.space.graveyard.bury_table
         bury(self.data)
         bury(self.access)
+        bury(self.deadlines)
+        bury(self.field_deadlines)
         self.data = {}
         self.access = self.space.new_access()
         self.deadlines = Deadlines(self.space.alarm)
@@ -309,8 +309,6 @@ class Database:
         if self.index is not None:
             bury(self.index)
             self.index = HashIndex()
-        # Counted by keys; each container that waits adds one when its turn comes.
-        graveyard.freed += count - (len(graveyard.waiting) - waiting)
         return count
 
     # Deadlines -------------------------------------------------------------------------------------------------
@@ -451,9 +449,8 @@ class Database:
 
     def tables(self) -> Sequence[Any]:
         """The large objects that the database itself consists of. For who wants their sizes."""
-        deadlines = self.deadlines
         index = self.index
-        mine = (self.data, self.access, deadlines.live, deadlines.heap, deadlines.buckets, self.field_deadlines.live)
+        mine = (self.data, self.access, *self.deadlines.parts(), self.field_deadlines.live)
         return mine if index is None else (*mine, *index.parts())
 
     def _check(self) -> None:

@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Union
+    from typing import Any, Dict, Union
 
     Bucket = Union[bytes, Dict[bytes, None]]  # one key, or several
 
@@ -138,6 +138,10 @@ class Deadlines:
                 taken.append(bucket)  # type: ignore[arg-type]
             buckets.pop(heappop(heap), None)
         return taken
+
+    def parts(self) -> list[Any]:
+        """The large objects it consists of: what a slow, piecewise release has to empty, and who wants their sizes."""
+        return [self.live, self.heap, self.buckets]
 
     def clear(self) -> None:
         self.live.clear()

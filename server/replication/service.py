@@ -347,9 +347,9 @@ class Replication:
     def empty_keyspace(self) -> None:
         """Forget all data, as a fact that watchers and blocked clients hear of."""
         keyspace = self.services.keyspace
-        gone = keyspace.flush()
-        if not self.config.replica_lazy_flush:
-            keyspace.graveyard.freed -= gone  # freed in slices all the same, but nobody asked for it
+        gone = keyspace.flush()  # freed in slices in any case, but counted only where that was asked for
+        if self.config.replica_lazy_flush:
+            keyspace.graveyard.freed += gone
         self.services.dispatch.settle_alone()
 
     def on_loaded(self, identity: bytes, offset: int, database: int) -> None:

@@ -22,6 +22,7 @@ from storage.types.stream_id import MAX_ID
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
 CHUNK_IDS = 1024  # an insertion into the middle moves half a chunk of references
 STALE_FLOOR = 256  # stale IDs that are always tolerated, so that small lists are not rebuilt all the time
@@ -157,6 +158,10 @@ class PendingList:
             chunks.pop()
         return 0
 
+    def parts(self) -> list[Any]:
+        """What a piecewise release has to empty."""
+        return [self.by_id, self._chunks]
+
     def _check(self) -> None:
         stored = [entry_id for chunk in self._chunks for entry_id in chunk]
         assert stored == sorted(set(stored)) and all(self._chunks)
@@ -260,6 +265,11 @@ class ConsumerGroup:
         else:
             pending.deliveries = deliveries
         return pending
+
+    def parts(self) -> list[Any]:
+        """What a piecewise release has to empty."""
+        lists = [self.pending, *[consumer.pending for consumer in self.consumers.values()]]
+        return [part for pending in lists for part in pending.parts()]
 
     def copy(self) -> ConsumerGroup:
         """Return an independent group."""

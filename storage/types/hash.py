@@ -21,6 +21,7 @@ from storage.types.indexed import IndexedDict
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from storage.limits import EncodingLimits
 
@@ -203,6 +204,11 @@ class Hash(IndexedDict):
         if self.encoding is HASHTABLE:
             return self.scan_table(cursor, count)
         return 0, list(self.in_order())
+
+    def parts(self) -> list[Any]:
+        """What a piecewise release has to empty, last one first."""
+        parts = IndexedDict.parts(self)
+        return parts if self.deadlines is None else [*parts, *self.deadlines.parts()]
 
     def copy(self) -> Hash:
         """An independent hash of the same fields, deadlines and encoding. O(n)."""

@@ -16,6 +16,8 @@ from storage.types.stream_log import StreamLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from storage.limits import EncodingLimits
     from storage.types.stream_node import Body
 
@@ -134,11 +136,9 @@ class Stream:
         other.groups = {name: group.copy() for name, group in self.groups.items()}
         return other
 
-    def sample_bytes(self, samples: int) -> int:
-        """Estimate the memory, from at most `samples` nodes of the log (0: all)."""
-        pending = sum(len(group.pending) for group in self.groups.values())
-        consumers = sum(len(group.consumers) for group in self.groups.values())
-        return 400 + self.log.sample_bytes(samples) + 600 * (len(self.groups) + consumers) + 320 * pending
+    def parts(self) -> list[Any]:
+        """What a piecewise release has to empty, last one first."""
+        return [*self.log.parts(), *[part for group in self.groups.values() for part in group.parts()]]
 
     def _check(self) -> None:
         """Assert the invariants of this module and of its parts. O(entries + pending entries)."""

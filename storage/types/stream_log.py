@@ -31,6 +31,7 @@ from storage.types.stream_node import ENTRY_OVERHEAD, Node, upper_bound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from storage.types.stream_node import Body, Entries
 
@@ -185,20 +186,9 @@ class StreamLog:
                 twin.seal()
         return other
 
-    def sample_bytes(self, samples: int) -> int:
-        """Estimate the memory of the whole log from at most `samples` nodes (0: all)."""
-        total = seen = 0
-        for node in self.nodes():
-            if node.packed is not None:
-                total += len(node.packed)
-            else:
-                total += sum(64 + 24 + 2 * len(text) for text in node.texts)
-                total += sum(56 + 41 * len(body) + sum(map(len, body)) for body in node.bodies)
-            total += 200  # the node itself and its place in the log
-            seen += 1
-            if seen == samples:
-                break
-        return total * self.node_count() // seen if seen else 0
+    def parts(self) -> list[Any]:
+        """What a piecewise release has to empty, last one first."""
+        return [self._nodes, self._first_ids]
 
     # Reading.
 

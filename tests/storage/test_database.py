@@ -12,7 +12,9 @@ from storage.clock import ManualClock
 from storage.deadlines import STALE_FLOOR, Deadlines
 from storage.errors import WrongType
 from storage.keyspace import Keyspace
+from storage.types.consumer_group import ConsumerGroup
 from storage.types.hash import Hash
+from storage.types.stream import Stream
 
 AMPLE_NS = 10**10
 
@@ -194,6 +196,32 @@ def test_flushing_forgets_at_once_and_frees_in_slices(space):
     while not space.graveyard.drain(100_000):
         pass
     assert len(space.graveyard) == 0
+
+
+def test_nothing_large_is_freed_at_once_with_what_refers_to_it(space):
+    """Deadlines of keys and of fields, what a stream's groups have pending."""
+    db = space.databases[0]
+    value = Hash()
+    for i in range(2000):
+        db.put(b"%d" % i, b"v")
+        db.set_deadline(b"%d" % i, space.clock.now_ms + i)
+        value.put(b"%d" % i, b"v", space.limits)
+        value.set_deadline(b"%d" % i, space.clock.now_ms + i)
+    stream = Stream()
+    stream.groups[b"g"] = group = ConsumerGroup(0)
+    consumer = group.add_consumer(b"c", 0)
+    for i in range(1, 2001):
+        stream.add(i, (b"k", b"v"), space.limits)
+        group.load_pending(i, consumer, 0, 1)
+    held = [*db.deadlines.parts(), *value.deadlines.parts(), group.pending.by_id, consumer.pending.by_id]
+    assert min(map(len, held)) == 2000
+    space.flush()
+    space.graveyard.bury(value)
+    space.graveyard.bury(stream)
+    del value, stream, group, consumer
+    while not space.graveyard.drain(100_000):
+        pass
+    assert not any(held)
 
 
 def test_the_table_of_many_freed_elements_is_given_back_in_a_slice_of_its_own(space, monkeypatch):
