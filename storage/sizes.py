@@ -94,9 +94,11 @@ def outside_blocks(value: Any, draw: Callable[[Any], Sequence[bytes]]) -> tuple[
         size -= List.__basicsize__  # the rest is blocks of elements, each in a piece of its own
         pieces = size // LIST_BLOCK_BYTES
     elif isinstance(value, Stream):
-        sizes = [node.size for node in islice(value.log.nodes(), DEFAULT_SAMPLES) if node.size > BLOCK_MAX]
-        pieces = value.log.node_count()
-        size = sum(sizes) * pieces // len(sizes) if sizes else 0
+        nodes = list(islice(value.log.nodes(), DEFAULT_SAMPLES))
+        large = [size for node in nodes for size in node.piece_sizes() if size > BLOCK_MAX]
+        count = value.log.node_count()
+        pieces = len(large) * count // len(nodes) if nodes else 0
+        size = sum(large) * count // len(nodes) if nodes else 0
     held = size + pieces * CHUNK_BYTES if size > BLOCK_MAX else 0
     if not held:
         pieces = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import deque
 
@@ -12,8 +13,10 @@ from server.heap_guess import EMPTY_HEAP_BYTES, MAX_WALK_NS, PIECE_NS, REACH, SA
 from server.memory_meter import MemoryMeter
 from storage.clock import ManualClock
 from storage.keyspace import Keyspace
-from storage.sizes import BLOCK_MAX, CHUNK_BYTES, STRING_BYTES
+from storage.limits import EncodingLimits
+from storage.sizes import BLOCK_MAX, CHUNK_BYTES, STRING_BYTES, outside_blocks
 from storage.types.hash import Hash
+from storage.types.stream import Stream
 
 LONG_PIECES = MAX_WALK_NS // PIECE_NS  # free pieces that malloc walks over for too long
 KEYS = 6 * LONG_PIECES
@@ -251,3 +254,22 @@ def test_a_look_takes_a_bounded_number_of_samples_and_none_right_after_another_o
     taken.clear()
     heap.used(300 * SAMPLING_NS)
     assert sum(taken) == 300
+
+
+@pytest.mark.parametrize(("entries", "length"), [(10, 1000), (200, 50), (1000, 5)])
+def test_streams_count_as_much_as_malloc_gives_for_them_not_as_redis_packs_them(entries, length):
+    ask = memory_meter.find_heap_counter()
+    if ask is None:
+        pytest.skip("there is no malloc to ask on this system")
+    limits = EncodingLimits()
+    gc.collect()  # what tests before this one have left goes now, not while it counts
+    before, _ = ask()
+    streams = []
+    for _ in range(200):
+        stream = Stream()
+        for number in range(entries):
+            stream.add((1_700_000_000_000 << 64) + number, (b"field", b"v" * length), limits)
+        streams.append(stream)
+    grown = ask()[0] - before
+    said = sum([outside_blocks(stream, lambda value: [])[0] for stream in streams])
+    assert abs(said / grown - 1.0) < 0.1
