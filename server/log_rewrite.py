@@ -382,19 +382,24 @@ class LogRewrite:
                 remove(self.files.path(self.temporary_increment()))
             return None
         append_log.state = WAITING
-        if self.children.is_active(REWRITE):
+        rewrites = self.children.is_active(REWRITE)
+        hindrance = ""
+        if self.children.current is not None and not rewrites:
+            hindrance = "but there is already another background operation"
+        elif self.services.dispatch.depth:
+            hindrance = "during a transaction"
+        if hindrance:
+            if rewrites:  # it has begun no increment for what is written from now on
+                self.children.kill_and_wait()
+            self.is_scheduled = True
+            self.log.notice("AOF was enabled %s. An AOF background was scheduled to start when possible." % hindrance)
+            return None
+        if rewrites:
             self.log.notice(
                 "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and "
                 "starting a rewrite now."
             )
             self.children.kill_and_wait()
-        if self.children.current is not None or self.services.dispatch.depth:
-            self.is_scheduled = True
-            self.log.notice(
-                "AOF was enabled but there is already another background operation. An AOF background was scheduled to "
-                "start when possible."
-            )
-            return None
         if not self.begin():
             self.log.warning(
                 "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above "

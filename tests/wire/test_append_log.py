@@ -197,6 +197,19 @@ def test_appendonly_is_turned_on_and_off_while_clients_write(start_server):
         assert wire.ask("DBSIZE") == len(written) > 20
 
 
+def test_appendonly_turned_on_in_a_transaction_begins_after_it(start_server):
+    server = start_server("--save", "")
+    with server.wire() as wire:
+        for vector in [("MULTI",), ("CONFIG", "SET", "appendonly", "yes"), ("SET", "key", "value")]:
+            wire.command(*vector)
+        assert wire.ask("EXEC") == [b"OK", b"OK"]
+        server.wait_for_log(
+            "AOF was enabled during a transaction. An AOF background was scheduled to start when possible."
+        )
+        wait_until(lambda: info(wire, "aof_rewrite_scheduled") == info(wire, "aof_rewrite_in_progress") == "0")
+        assert info(wire, "aof_enabled") == "1"
+
+
 def test_a_rewrite_under_writes_loses_nothing(start_server):
     server = start_server(*LOG, "--rdb-key-save-delay", "100")
     with server.wire() as wire:
