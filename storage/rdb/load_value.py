@@ -138,33 +138,44 @@ def _build_set(items: list[bytes], limits: EncodingLimits, encoding: bytes | Non
     return value
 
 
+def _build_unpacked_set(items: list[bytes], limits: EncodingLimits) -> Set:
+    """As in Redis more than an intset may hold are a table from the start."""
+    return _build_set(items, limits, HASHTABLE if len(items) > limits.set_max_intset_entries else None)
+
+
 def _build_intset(items: list[bytes], limits: EncodingLimits) -> Set:
     """They were integers, all different."""
     return Set.build(items, limits, INTSET if len(items) <= limits.set_max_intset_entries else HASHTABLE)
 
 
-def _build_hash(items: list[bytes], limits: EncodingLimits) -> Hash:
+def _build_hash(items: list[bytes], limits: EncodingLimits, were_packed: bool = False) -> Hash:
     if len(items) & 1:
         raise CorruptData("Hash field without a value", 0)
-    value = Hash.of_pairs(items, limits)
+    value = Hash.of_pairs(items, limits, were_packed)
     if len(value) * 2 != len(items):
         raise CorruptData("Hash with dup elements", 0)
     return value
 
 
-def _build_sorted_set(items: list[bytes], limits: EncodingLimits) -> SortedSet:
+def _build_packed_hash(items: list[bytes], limits: EncodingLimits) -> Hash:
+    return _build_hash(items, limits, True)
+
+
+def _build_packed_sorted_set(items: list[bytes], limits: EncodingLimits) -> SortedSet:
     if len(items) & 1:
         raise CorruptData("Sorted set member without a score", 0)
-    return _sorted_set(items[::2], _scores(items[1::2]), limits)
+    return _sorted_set(items[::2], _scores(items[1::2]), limits, True)
 
 
-def _sorted_set(members: list[bytes], scores: list[float], limits: EncodingLimits) -> SortedSet:
+def _sorted_set(
+    members: list[bytes], scores: list[float], limits: EncodingLimits, were_packed: bool = False
+) -> SortedSet:
     table = dict(zip(members, scores))
     if len(table) != len(members):
         raise CorruptData("Zset has duplicate elements", 0)
     if any(map(ne, scores, scores)):
         raise CorruptData("Zset with NAN score detected", 0)
-    return SortedSet.build(table, limits)
+    return SortedSet.build(table, limits, were_packed)
 
 
 def _scores(texts: list[bytes]) -> list[float]:
@@ -182,15 +193,15 @@ BUILDERS: dict[int, Builder] = {
     layout.LIST_ZIPLIST: List.build,
     layout.LIST_QUICKLIST: List.build,
     layout.LIST_QUICKLIST_2: List.build,
-    layout.SET: _build_set,
+    layout.SET: _build_unpacked_set,
     layout.SET_INTSET: _build_intset,
     layout.SET_LISTPACK: _build_packed_set,
     layout.HASH: _build_hash,
     layout.HASH_ZIPMAP: _build_hash,
-    layout.HASH_ZIPLIST: _build_hash,
-    layout.HASH_LISTPACK: _build_hash,
-    layout.ZSET_ZIPLIST: _build_sorted_set,
-    layout.ZSET_LISTPACK: _build_sorted_set,
+    layout.HASH_ZIPLIST: _build_packed_hash,
+    layout.HASH_LISTPACK: _build_packed_hash,
+    layout.ZSET_ZIPLIST: _build_packed_sorted_set,
+    layout.ZSET_LISTPACK: _build_packed_sorted_set,
 }
 
 

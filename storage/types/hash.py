@@ -88,11 +88,17 @@ class Hash(IndexedDict):
         return new
 
     @classmethod
-    def of_pairs(cls, items: Sequence[bytes], limits: EncodingLimits) -> Hash:
-        """`build` from fields each followed by its value; of a field that is there twice the last value stays."""
+    def of_pairs(cls, items: Sequence[bytes], limits: EncodingLimits, were_packed: bool = False) -> Hash:
+        """`build` from fields each followed by its value; of a field that is there twice the last value stays.
+
+        Of those that were packed only the number counts, however long they are.
+        """
         new = cls()
         new.update(zip(items[::2], items[1::2]))
-        new.choose_encoding(limits)
+        if not were_packed:
+            new.choose_encoding(limits)
+        elif len(new) > limits.hash_max_listpack_entries:
+            new.encoding = HASHTABLE
         return new
 
     def choose_encoding(self, limits: EncodingLimits) -> None:

@@ -117,9 +117,12 @@ class SortedSet(Table):
         return new
 
     @classmethod
-    def build(cls, table: Mapping[bytes, float], limits: EncodingLimits) -> SortedSet:
-        """Make a set of all its entries at once. O(n log n) at C speed, O(n) if they come in order."""
-        new = cls.create(len(table), max(map(len, table), default=0), limits)
+    def build(cls, table: Mapping[bytes, float], limits: EncodingLimits, were_packed: bool = False) -> SortedSet:
+        """Make a set of all its entries at once. O(n log n) at C speed, O(n) if they come in order.
+
+        Of entries that were packed only the number chooses the encoding.
+        """
+        new = cls.create(len(table), 0 if were_packed else max(map(len, table), default=0), limits)
         new.update(table)
         if new.encoding is LISTPACK and 0.0 in table.values():
             # There Redis keeps whole scores as integers: -0.0 becomes 0.0.

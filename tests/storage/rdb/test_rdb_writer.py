@@ -17,7 +17,7 @@ from storage.rdb.spelling import encode_length, encode_string
 from storage.rdb.writer import SnapshotWriter, aux_fields, needed_version
 from storage.types.hash import Hash
 from storage.types.list import List
-from storage.types.set import Set
+from storage.types.set import HASHTABLE, Set
 from storage.types.sorted_set import SortedSet
 from storage.types.stream import Stream
 from tests.data.make_snapshots import FAR_MS
@@ -207,6 +207,21 @@ def test_a_packed_set_of_integers_stays_packed_if_it_fits(most, encoding):
     limits = EncodingLimits()
     limits.set_max_listpack_entries = most
     assert payload.restore(payload.dump(value, LIMITS, 11), limits).encoding_name(limits) == encoding
+
+
+def test_of_what_was_packed_only_the_number_of_elements_counts():
+    limits = EncodingLimits()
+    limits.hash_max_listpack_value = limits.zset_max_listpack_value = 1
+    limits.set_max_intset_entries = 1
+    packed = [Hash.of_pairs([b"field", b"value"], LIMITS), SortedSet.build({b"member": 1.0}, LIMITS)]
+    for value in packed:
+        assert payload.restore(payload.dump(value, LIMITS), limits).encoding_name(limits) == b"listpack"
+    limits.hash_max_listpack_entries = limits.zset_max_listpack_entries = 0
+    names = [payload.restore(payload.dump(value, LIMITS), limits).encoding_name(limits) for value in packed]
+    assert names == [b"hashtable", b"skiplist"]
+    table = Set.build([b"a", b"b"], LIMITS, HASHTABLE)
+    assert payload.restore(payload.dump(table, LIMITS), limits).encoding_name(limits) == b"hashtable"
+    assert payload.restore(payload.dump(table, LIMITS), LIMITS).encoding_name(LIMITS) == b"listpack"
 
 
 def test_fields_whose_time_has_come_are_saved_while_they_are_there():
