@@ -241,22 +241,26 @@ class MasterLink:
             self.replication.on_continued(identity)
             self.begin_stream()
             self.log.notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
-        elif was_failover:
-            self.drop()
-            self.replication.on_failover_answered(False)
-        elif line.startswith((b"-NOMASTERLINK", b"-LOADING")):
-            self.fail("Master is currently unable to PSYNC but should be in the future: %s" % line.decode("latin-1"))
         else:
             text = line.decode("latin-1")
-            if line.startswith(b"-ERR"):
+            is_passing = line.startswith((b"-NOMASTERLINK", b"-LOADING"))
+            if is_passing:
+                self.log.notice("Master is currently unable to PSYNC but should be in the future: %s" % text)
+            elif line.startswith(b"-ERR"):
                 self.log.notice("Master does not support PSYNC or is in error state (reply: %s)" % text)
             else:
                 self.log.warning("Unexpected reply to PSYNC from master: %s" % text)
-            self.log.notice("Retrying with SYNC...")
-            self.full_id, self.full_offset = b"", 0
-            self.state = TRANSFER
-            self.expected = [("", self.on_frame)]
-            self.send_raw(b"SYNC\r\n")
+            if was_failover:
+                self.drop()
+                self.replication.on_failover_answered(False)
+            elif is_passing:
+                self.drop()
+            else:
+                self.log.notice("Retrying with SYNC...")
+                self.full_id, self.full_offset = b"", 0
+                self.state = TRANSFER
+                self.expected = [("", self.on_frame)]
+                self.send_raw(b"SYNC\r\n")
 
     def on_frame(self, line: bytes) -> None:
         """The line before the snapshot."""

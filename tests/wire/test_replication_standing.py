@@ -78,6 +78,7 @@ def test_what_waited_for_a_failover_that_failed_reaches_the_replicas(start_serve
         assert info(client)["master_failover_state"] == "failover-in-progress"
         bare.link.sendall(b"-NOPERM no\r\n")
         assert writer.read() == (b"+", b"OK")
+        server.wait_for_log("Unexpected reply to PSYNC from master: -NOPERM no")
         server.wait_for_log("aborted: Failover target rejected psync request")
         # Under its new name the history goes on, and has the write.
         again = BareReplica(server, "eof", "psync2")
