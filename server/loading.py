@@ -16,7 +16,7 @@ from time import monotonic, sleep, time
 
 from server import admission
 from server.propagated_errors import SERVER_TO_LOG, report
-from server.registry import ADMIN, BLOCKING
+from server.registry import ADMIN, BLOCKING, WRITE
 from server.session import BLOCKED, Session
 from storage.errors import CommandError
 from storage.rdb.corrupt import CorruptData
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 PIECE_BYTES = 256 * 1024
 SNAPSHOT_MAGIC = (b"REDIS", b"VALKE")
 NAP_S = 0.01
-NEVER_LOGGED = ADMIN | BLOCKING  # a log that names such a command was not written by a server
-
-
 EMPTY_KEYS_NAMED = 10  # in the log, as in Redis
 NO_SNAPSHOT = ("Wrong signature", "Can't handle RDB format version")
 WHERE_IT_ENDS = "The append only file %s makes sense up to offset %d"
@@ -467,7 +464,7 @@ class Replay:
 
     def find(self, argv: Sequence[bytes], reader: Any) -> Any:
         spec = self.resolve(argv)
-        if spec is None or spec.handler is None or spec.flags & NEVER_LOGGED:
+        if spec is None or spec.handler is None or is_never_logged(spec):
             raise self.unknown(argv, reader)
         if spec.subcommands is None and spec.parent is None:
             self.specs[argv[0]] = spec
@@ -511,6 +508,11 @@ class Replay:
                 self.is_executing = False
         else:
             self.queued.append(argv)
+
+
+def is_never_logged(spec: Any) -> bool:
+    """Whether a log that names this command was not written by a server. One for administrators may write: PFDEBUG."""
+    return bool(spec.flags & BLOCKING or (spec.flags & ADMIN and not spec.flags & WRITE))
 
 
 def snapshot_failure(error: CorruptData, path: str) -> LoadFailure:

@@ -311,3 +311,15 @@ def test_expired_keys_are_deleted_in_the_log(start_server):
         wait_until(lambda: info(wire, "expired_keys") == "1")
     data = (server.directory / "appendonlydir" / "appendonly.aof.1.incr.aof").read_bytes()
     assert b"PXAT" in data and data.endswith(encode("DEL", "a"))
+
+
+def test_a_hyperloglog_that_was_made_dense_comes_back_from_the_log(start_server):
+    server = start_server(*LOG)
+    with server.wire() as wire:
+        wire.command("PFADD", "p", "a", "b")
+        assert wire.ask("PFDEBUG", "TODENSE", "p") == 1
+        wire.command("PFADD", "p", "c")
+    server.restart(kill=True)
+    with server.wire() as wire:
+        assert wire.ask("PFDEBUG", "ENCODING", "p") == b"dense"
+        assert wire.ask("PFCOUNT", "p") == 3
