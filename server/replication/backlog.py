@@ -1,8 +1,9 @@
 """The last bytes of the replication stream, kept for replicas that come back.
 
 Owns bytes and the offsets they have: offset n is the n-th byte of the history, counted from 1. Bytes are kept in
-chunks, which are dropped whole; the length that is promised exceeds the configured size only by what a replica that
-waits for its snapshot will need afterwards (`floor`). Appending is amortised O(length), reading O(chunks + length).
+chunks, which are dropped whole, so that a little more than the configured size is there for who comes back, as in
+Redis; and as much more as a replica that waits for its snapshot will need afterwards (`floor`). Appending is amortised
+O(length), reading O(chunks + length).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ CHUNK_BYTES = 16 * 1024  # what is appended is gathered to chunks of this size, 
 
 
 class Backlog:
-    """`size` bytes, or all from `floor` on, are promised; a chunk more may be held."""
+    """At least `size` bytes, or all from `floor` on; not a chunk more."""
 
     __slots__ = ("size", "end", "floor", "_chunks", "_tail", "_held")
 
@@ -32,11 +33,11 @@ class Backlog:
         self._held = 0
 
     def __len__(self) -> int:
-        return min(self._held, max(self.size, self.end - self.floor + 1))
+        return self._held
 
     @property
     def first(self) -> int:
-        """The offset of the first byte promised; that of the next one to come while there is none."""
+        """The offset of the first byte held; that of the next one to come while there is none."""
         return self.end - len(self) + 1
 
     def append(self, data: bytes) -> None:
@@ -55,7 +56,7 @@ class Backlog:
         self._trim()
 
     def resize(self, size: int) -> None:
-        """Promise another length from now on."""
+        """Hold another length from now on."""
         self.size = size
         self._trim()
 

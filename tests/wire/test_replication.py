@@ -215,9 +215,10 @@ def test_an_unknown_history_and_an_offset_out_of_the_backlog_cost_a_full_synchro
         client.command("SET", "big", "x" * 100_000)
         assert BareReplica(server, "eof").psync(identity, offset + 1).startswith(b"+FULLRESYNC")
         fields = info(client)
-        assert int(fields["repl_backlog_histlen"]) == 16384
+        held = int(fields["repl_backlog_histlen"])
+        assert 16384 <= held < 2 * 16384  # whole chunks are dropped
         first = int(fields["repl_backlog_first_byte_offset"])
-        assert first == int(fields["master_repl_offset"]) - 16384 + 1
+        assert first == int(fields["master_repl_offset"]) - held + 1
         assert BareReplica(server, "eof").psync(identity, first) == b"+CONTINUE"
         assert info(client, "stats")["sync_partial_err"] == "2"
 
