@@ -3,11 +3,13 @@
 `RESP2[type(value)](value)` and `RESP3[...]` return the encoded bytes. Must not know sessions or sockets; adding a
 reply type means adding a row to each table and nothing else.
 
-Arrays of bulk strings are the bulk of all output. Interleaving a list of headers with the values and joining once on
-CRLF costs half of formatting each with `%`.
+Arrays of bulk strings are the bulk of all output. Interleaving a list of headers with the values and joining once
+costs half of formatting each with `%`.
 """
 
 from __future__ import annotations
+
+from itertools import chain
 
 from protocol.reply import (
     Attribute,
@@ -17,6 +19,7 @@ from protocol.reply import (
     Decimal,
     Entries,
     ErrorReply,
+    FlatMap,
     Map,
     Multi,
     Pairs,
@@ -29,13 +32,14 @@ from storage.numeric import format_float
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Sequence
+    from typing import Any, Callable, Dict, Iterable, Sequence
 
     Table = Dict[type, Callable[[Any], bytes]]
 
 CRLF = b"\r\n"
 EMPTY_ARRAY = b"*0\r\n"
 MAX_KEPT_HEADERS = 4096  # headers of strings up to this long are kept, longer ones made anew
+MAX_KEPT_SCORES = 4096  # half a megabyte
 
 
 class BulkHeaders(dict):  # type: ignore[type-arg]
@@ -50,6 +54,36 @@ class BulkHeaders(dict):  # type: ignore[type-arg]
 
 BULK = BulkHeaders()
 header_of = BULK.__getitem__
+
+
+class BulkLeads(dict):  # type: ignore[type-arg]
+    """Length to what stands between two bulk strings in a row: the end of the one, the header of the next."""
+
+    def __missing__(self, length: int) -> bytes:
+        lead = b"\r\n$%d\r\n" % length
+        if length < MAX_KEPT_HEADERS:
+            self[length] = lead
+        return lead
+
+
+lead_of = BulkLeads().__getitem__
+
+
+class ScoreTexts(dict):  # type: ignore[type-arg]
+    """Score to its text. What is read of sorted sets is read again: 0.33 -> 0.03 us a score that was met lately, 2.3 ->
+    0.03 us where it is a fraction. Zero is never kept: its negative would be found in its place.
+    """
+
+    def __missing__(self, score: float) -> bytes:
+        text = format_float(score)
+        if score:
+            if len(self) >= MAX_KEPT_SCORES:
+                self.clear()
+            self[score] = text
+        return text
+
+
+score_text = ScoreTexts().__getitem__
 
 
 def encode_bulk(value: bytes) -> bytes:
@@ -75,18 +109,22 @@ def error_line(text: bytes) -> bytes:
     return b"-%b\r\n" % text
 
 
-def encode_bulk_run(values: Sequence[bytes]) -> bytes:
-    """Bulk strings, at least one, one after the other, without an array header."""
-    lengths = list(map(len, values))
-    count = len(lengths)
-    length = lengths[0]
-    if lengths.count(length) == count and length < MAX_KEPT_HEADERS:
-        # All of one length, as identifiers and counters often are: one separator for all, 69 -> 27 ns an element.
-        return b"%b\r\n%b\r\n" % (BULK[length], (b"\r\n%b\r\n" % BULK[length]).join(values))
-    parts: list[bytes] = [b""] * (2 * count + 1)
-    parts[0:-1:2] = map(header_of, lengths)
+def encode_bulk_run(values: Sequence[bytes], head: bytes = b"") -> bytes:
+    """Bulk strings, at least one, one after the other, behind the `head` of their array, if there is one."""
+    count = len(values)
+    length = len(values[0])
+    lengths: Iterable[int] = map(len, values)
+    if length == len(values[-1]) and length < MAX_KEPT_HEADERS:
+        lengths = list(lengths)
+        if lengths.count(length) == count:
+            # All of one length, as identifiers and counters often are: one separator, 69 -> 27 ns an element.
+            return b"%b%b\r\n%b\r\n" % (head, BULK[length], lead_of(length).join(values))
+    # Each with all that stands before it: 57 -> 43 ns an element of LRANGE 100, when they were joined on CRLF.
+    parts: list[bytes] = [CRLF] * (2 * count + 1)
+    parts[0:-1:2] = map(lead_of, lengths)
     parts[1::2] = values
-    return CRLF.join(parts)
+    parts[0] = head + parts[0][2:]
+    return b"".join(parts)
 
 
 def encode_run(replies: Sequence[Any], table: Table) -> bytes:
@@ -147,28 +185,25 @@ def encode_entries(entries: Sequence[Any]) -> bytes:
     return b"".join(pieces)
 
 
-def encode_sequence(values: Sequence[Any], table: Table) -> bytes:
-    """The elements of an aggregate one after the other."""
+def encode_sequence(values: Sequence[Any], table: Table, head: bytes = b"") -> bytes:
+    """The elements of an aggregate one after the other, behind its `head`."""
     if not values:
-        return b""
+        return head
     if values[0].__class__ is bytes and values[-1].__class__ is not float:  # a member with its score: 2.6 -> 1.9 us
         try:
-            return encode_bulk_run(values)  # Trying first: 110 -> 85 ns an element of LRANGE 600.
+            return encode_bulk_run(values, head)  # Trying first: 110 -> 85 ns an element of LRANGE 600.
         except TypeError:
             pass  # a mixed sequence: len() or join() met something else
     kinds = set(map(type, values))
     if len(kinds) == 1:
         encode = table[kinds.pop()]
-        return b"".join([encode(value) for value in values])
-    return b"".join([table[value.__class__](value) for value in values])
+        return head + b"".join([encode(value) for value in values])
+    return head + b"".join([table[value.__class__](value) for value in values])
 
 
 def flat(pairs: Sequence[Any]) -> list[Any]:
     """[(a, b), (c, d)] to [a, b, c, d]."""
-    values: list[Any] = [None] * (2 * len(pairs))
-    if pairs:
-        values[0::2], values[1::2] = zip(*pairs)
-    return values
+    return list(chain.from_iterable(pairs))  # 46 -> 32 ns a pair where columns were made and interleaved
 
 
 # RESP2 ---------------------------------------------------------------------------------------------------------
@@ -177,7 +212,7 @@ def flat(pairs: Sequence[Any]) -> list[Any]:
 def _array2(values: Sequence[Any]) -> bytes:
     if not values:
         return EMPTY_ARRAY
-    return b"*%d\r\n%b" % (len(values), encode_sequence(values, RESP2))
+    return encode_sequence(values, RESP2, b"*%d\r\n" % len(values))
 
 
 def _items2(value: SetReply | Push) -> bytes:
@@ -188,8 +223,12 @@ def _pairs2(value: Map | Pairs) -> bytes:
     values = flat(value.items)
     if values and values[1].__class__ is float and set(map(type, values[1::2])) == {float}:
         # Members with scores: 1.3 -> 0.7 us each.
-        values[1::2] = map(format_float, values[1::2])
+        values[1::2] = map(score_text, values[1::2])
     return _array2(values)
+
+
+def _flat2(value: FlatMap) -> bytes:
+    return _array2(value.items)
 
 
 def _named2(value: ByName) -> bytes:
@@ -197,7 +236,7 @@ def _named2(value: ByName) -> bytes:
 
 
 def _float2(value: float) -> bytes:
-    return encode_bulk(format_float(value))
+    return encode_bulk(score_text(value))
 
 
 def _bool2(value: bool) -> bytes:
@@ -249,6 +288,7 @@ RESP2: Table = {
     float: _float2,
     bool: _bool2,
     Map: _pairs2,
+    FlatMap: _flat2,
     SetReply: _items2,
     Push: _items2,
     Pairs: _pairs2,
@@ -265,36 +305,40 @@ RESP2: Table = {
 
 
 def _array3(values: Sequence[Any]) -> bytes:
-    return b"*%d\r\n%b" % (len(values), encode_sequence(values, RESP3))
+    return encode_sequence(values, RESP3, b"*%d\r\n" % len(values))
 
 
 def _set3(value: SetReply) -> bytes:
-    return b"~%d\r\n%b" % (len(value.items), encode_sequence(value.items, RESP3))
+    return encode_sequence(value.items, RESP3, b"~%d\r\n" % len(value.items))
 
 
 def _push3(value: Push) -> bytes:
-    return b">%d\r\n%b" % (len(value.items), encode_sequence(value.items, RESP3))
+    return encode_sequence(value.items, RESP3, b">%d\r\n" % len(value.items))
 
 
 def _map3(value: Map) -> bytes:
-    return b"%%%d\r\n%b" % (len(value.items), encode_sequence(flat(value.items), RESP3))
+    return encode_sequence(flat(value.items), RESP3, b"%%%d\r\n" % len(value.items))
+
+
+def _flat3(value: FlatMap) -> bytes:
+    return encode_sequence(value.items, RESP3, b"%%%d\r\n" % (len(value.items) // 2))
 
 
 def _named3(value: ByName) -> bytes:
-    return b"%%%d\r\n%b" % (len(value.items), encode_sequence(flat(value.items), RESP3))
+    return encode_sequence(flat(value.items), RESP3, b"%%%d\r\n" % len(value.items))
 
 
 def _pairs3(value: Pairs) -> bytes:
     pairs = value.items
     if pairs and pairs[0][1].__class__ is float and {type(score) for _, score in pairs} == {float}:
         # Members with scores: 3.7 -> 0.8 us each.
-        entries = [b"*2\r\n$%d\r\n%b\r\n,%b\r\n" % (len(name), name, format_float(score)) for name, score in pairs]
+        entries = [b"*2\r\n$%d\r\n%b\r\n,%b\r\n" % (len(name), name, score_text(score)) for name, score in pairs]
         return b"*%d\r\n%b" % (len(pairs), b"".join(entries))
     return _array3([list(pair) for pair in pairs])
 
 
 def _float3(value: float) -> bytes:
-    return b",%b\r\n" % format_float(value)
+    return b",%b\r\n" % score_text(value)
 
 
 def _bool3(value: bool) -> bytes:
@@ -340,6 +384,7 @@ RESP3.update(
         float: _float3,
         bool: _bool3,
         Map: _map3,
+        FlatMap: _flat3,
         SetReply: _set3,
         Push: _push3,
         Pairs: _pairs3,

@@ -72,6 +72,12 @@ class Map(_Items):
     items: Sequence[Tuple[Any, Any]]
 
 
+class FlatMap(_Items):
+    """A map of a whole hash, [name, value, name, value ...]: no pair is made of a hundred fields."""
+
+    __slots__ = ()
+
+
 class SetReply(_Items):
     """An unordered collection; an array in RESP2."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from protocol.reply import NO_REPLY, OK, Map, Pairs
+from protocol.reply import NO_REPLY, OK, FlatMap, Pairs
 from server.key_runs import hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
@@ -364,10 +364,16 @@ def hvals(ctx: Session, argv: Argv) -> list[bytes]:
     tips=("nondeterministic_output_order",),
     syntax="key",
 )
-def hgetall(ctx: Session, argv: Argv) -> Map:
+def hgetall(ctx: Session, argv: Argv) -> FlatMap:
     """Return the fields and values of a hash."""
     value = ctx.db.read_live(argv[1])
-    return Map([] if value is None else list(value.in_order().items()))
+    if value is None:
+        return FlatMap(())
+    fields = value.in_order()
+    items = [b""] * (2 * len(fields))
+    items[0::2] = fields
+    items[1::2] = fields.values()
+    return FlatMap(items)
 
 
 @hashes.command(

@@ -11,6 +11,7 @@ from protocol.reply import (
     Attribute,
     BigNumber,
     ErrorReply,
+    FlatMap,
     Map,
     Multi,
     Pairs,
@@ -70,3 +71,16 @@ def test_long_runs_of_strings_keep_their_lengths():
 
 def test_an_error_stays_on_its_line():
     assert error_line(b"ERR a\r\nb\nc") == b"-ERR a  b c\r\n"
+
+
+def test_a_score_of_zero_keeps_its_sign_whatever_was_encoded_before():
+    for score, text in ((0.0, b"0"), (-0.0, b"-0"), (0.0, b"0"), (2.5, b"2.5"), (2.5, b"2.5")):
+        assert RESP2[Pairs](Pairs([(b"m", score)])) == b"*2\r\n$1\r\nm\r\n$%d\r\n%b\r\n" % (len(text), text)
+        assert RESP3[float](score) == b",%b\r\n" % text
+
+
+def test_a_whole_hash_is_a_map_or_in_turn():
+    reply = FlatMap([b"one", b"1", b"three", b""])
+    assert RESP2[FlatMap](reply) == b"*4\r\n$3\r\none\r\n$1\r\n1\r\n$5\r\nthree\r\n$0\r\n\r\n"
+    assert RESP3[FlatMap](reply) == b"%2\r\n$3\r\none\r\n$1\r\n1\r\n$5\r\nthree\r\n$0\r\n\r\n"
+    assert RESP3[FlatMap](FlatMap(())) == b"%0\r\n" and RESP2[FlatMap](FlatMap(())) == b"*0\r\n"
