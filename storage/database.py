@@ -118,6 +118,12 @@ class Database:
 
     def read_as(self, key: bytes, kind: Type[T]) -> T | None:
         """`read`, refused with WrongType if the value is of another kind."""
+        value = self.data.get(key)
+        if value.__class__ is kind and not self.lapses:
+            # `read` for the commonest case, inlined: 0.29 -> 0.20 us.
+            self.space.hits += 1
+            self.access[key] = self.clock.access_stamp
+            return value
         value = self.read(key)
         if value is None or value.__class__ is kind:
             return value
@@ -125,6 +131,10 @@ class Database:
 
     def find_as(self, key: bytes, kind: Type[T]) -> T | None:
         """`find`, refused with WrongType if the value is of another kind."""
+        value = self.data.get(key)
+        if value.__class__ is kind and not self.lapses:
+            self.access[key] = self.clock.access_stamp  # Inlined, as in `read_as`.
+            return value
         value = self.find(key)
         if value is None or value.__class__ is kind:
             return value

@@ -121,6 +121,12 @@ class RangeQuery:
 
 def answer(ctx: Session, argv: Argv, by: int = 0, reverse: Optional[bool] = None) -> Any:
     """The reply to ZRANGE and each of its relatives."""
+    if by <= BY_RANK and len(argv) == 4:  # Only ranks: 1.6 -> 1.0 us.
+        start, stop = integer(argv[2]), integer(argv[3])
+        value = ctx.db.read_as(argv[1], SortedSet)
+        if value is None:
+            return []
+        return value.columns(*resolve(start, stop, len(value)), bool(reverse))[0]
     query = RangeQuery(argv, 2, by, reverse)
     value = ctx.db.read_as(argv[1], SortedSet)
     if value is None:
