@@ -419,7 +419,7 @@ class AppendLog:
         """A step of the server's end: everything reaches the disk."""
         if self.children.is_active(REWRITE):
             self.log.warning("There is a child rewriting the AOF. Killing it!")
-            self.children.kill_and_wait()
+            self.children.kill_rewrite()
         if self.state == OFF or self.descriptor < 0:
             return None
         self.flush(forced=True)

@@ -135,6 +135,7 @@ class Children:
         self.latest_fork_usec = 0
         self.latest_copied_bytes = 0
         self.latest_pid = 0  # of the child that ended last
+        self.was_latest_killed = False  # by this process, which knows
         self.before_fork: List[Callable[[], None]] = []  # what must be on its way to disk before the state is shared
 
     def is_active(self, kind: str = "") -> bool:
@@ -206,6 +207,21 @@ class Children:
             self.kill()
             self._reap(child)
 
+    def kill_rewrite(self) -> None:
+        """End a rewrite of the log that has become useless, if one is active: it is told of now, not when it ends."""
+        if self.is_active(REWRITE):
+            assert self.current is not None
+            self.services.log.notice("Killing running AOF rewrite child: %d" % self.current.pid)
+            self.kill_and_wait()
+
+    def kill_for_good(self) -> None:
+        """End the child of a server that ends. Should that not end after all, `on_done` hears of it in a later turn."""
+        child = self.current
+        if child is not None and child.pid:
+            self.kill()
+            status = self._wait(child)
+            self.services.timers.at(monotonic() + NAP_S, lambda: self._settle(child, status))
+
     # In the parent ---------------------------------------------------------------------------------------------
 
     def receive(self) -> None:
@@ -231,6 +247,9 @@ class Children:
             child.reported_s = monotonic()
 
     def _reap(self, child: Child) -> None:
+        self._settle(child, self._wait(child))
+
+    def _wait(self, child: Child) -> int:
         self.reactor.unwatch(child.receiver)
         os.close(child.receiver)
         try:
@@ -241,6 +260,10 @@ class Children:
         self.current = None
         self.latest_pid = child.pid
         self.latest_copied_bytes = child.copied_peak_bytes
+        self.was_latest_killed = child.is_killed
+        return status
+
+    def _settle(self, child: Child, status: int) -> None:
         if os.WIFSIGNALED(status):
             child.on_done(False, os.WTERMSIG(status))
         elif os.WEXITSTATUS(status) == ENDED_AS_TOLD:

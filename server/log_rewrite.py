@@ -270,7 +270,8 @@ class LogRewrite:
         else:
             remove(temporary)
             if number:
-                self.log.warning("Background AOF rewrite terminated by signal %d" % number)
+                if number != KILLED or not self.children.was_latest_killed:
+                    self.log.warning("Background AOF rewrite terminated by signal %d" % number)
             else:
                 self.log.warning("Background AOF rewrite terminated with error")
             if number != KILLED:
@@ -372,9 +373,7 @@ class LogRewrite:
         if config.appendonly == (append_log.state != OFF):
             return None
         if not config.appendonly:
-            if self.children.is_active(REWRITE):
-                self.log.notice("Killing running AOF rewrite child: %d" % self.children.current.pid)  # type: ignore[union-attr]
-                self.children.kill_and_wait()
+            self.children.kill_rewrite()
             self.is_scheduled = False
             was_waiting = append_log.state == WAITING
             append_log.deactivate()
@@ -389,8 +388,7 @@ class LogRewrite:
         elif self.services.dispatch.depth:
             hindrance = "during a transaction"
         if hindrance:
-            if rewrites:  # it has begun no increment for what is written from now on
-                self.children.kill_and_wait()
+            self.children.kill_rewrite()  # it has begun no increment for what is written from now on
             self.is_scheduled = True
             self.log.notice("AOF was enabled %s. An AOF background was scheduled to start when possible." % hindrance)
             return None
@@ -399,7 +397,7 @@ class LogRewrite:
                 "AOF was enabled but there is already an AOF rewriting in background. Stopping background AOF and "
                 "starting a rewrite now."
             )
-            self.children.kill_and_wait()
+            self.children.kill_rewrite()
         if not self.begin():
             self.log.warning(
                 "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above "
@@ -415,7 +413,7 @@ class LogRewrite:
             return None
         if flags & FORCE:
             return "Writing initial AOF. Exit anyway."
-        return "Writing initial AOF, can't exit"
+        return "Writing initial AOF, can't exit."
 
     def remove_temporary(self) -> None:
         """The process ends at once: leave no half-written file."""

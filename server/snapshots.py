@@ -301,7 +301,8 @@ class Snapshots:
         """The last step of a server's life; answers with the reason why it may not end."""
         if self.children.is_active(SNAPSHOT):
             self.log.warning("There is a child saving an .rdb. Killing it!")
-            self.children.kill_and_wait()
+            self.children.kill_for_good()
+            remove(background_name(self.children.latest_pid))
         if self.services.loader.is_loading:
             return None
         if not flags & SAVE and (flags & NOSAVE or not self.services.config.save):

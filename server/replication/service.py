@@ -11,7 +11,7 @@ from collections import deque
 from time import monotonic
 
 from server import admission
-from server.children import REWRITE, SYNCHRONISATION
+from server.children import SYNCHRONISATION
 from server.replication.feed import Feed
 from server.replication.history import History, new_id
 
@@ -337,9 +337,7 @@ class Replication:
 
     def before_load(self) -> None:
         """The data is about to be replaced: a log, or a rewrite of one, that is under way is of no use."""
-        children = self.services.children
-        if children.is_active(REWRITE):
-            children.kill_and_wait()
+        self.services.children.kill_rewrite()
         append_log = self.append_log
         if append_log.state != "off":
             append_log.deactivate()
@@ -438,8 +436,8 @@ class Replication:
         self.report_lag()
         children = self.services.children
         if children.is_active(SYNCHRONISATION):
-            self.log.warning("There is a child synchronising replicas. Killing it!")
-            children.kill_and_wait()
+            self.log.warning("There is a child saving an .rdb. Killing it!")
+            children.kill_for_good()
 
     def report_lag(self) -> None:
         """Say which replicas will miss something."""

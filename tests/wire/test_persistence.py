@@ -181,6 +181,31 @@ def test_a_save_that_fails_aborts_the_shutdown_unless_forced(start_server):
     os.rmdir(server.directory / "dump.rdb")
 
 
+def test_a_shutdown_ends_the_child_and_tells_of_its_end_only_where_the_server_lives_on(start_server):
+    server = start_server("--save", "")
+    with server.wire() as wire:
+        os.mkdir(server.directory / "dump.rdb")
+        wire.command("SET", "a", 1)
+
+        def begin() -> None:
+            wire.command("CONFIG", "SET", "rdb-key-save-delay", "10000000")
+            wire.command("BGSAVE")
+            wait_until(lambda: list(server.directory.glob("temp-*.rdb")))
+            wire.command("CONFIG", "SET", "rdb-key-save-delay", "0")
+
+        begin()
+        assert wire.ask("SHUTDOWN", "SAVE").startswith(b"-ERR Errors trying to SHUTDOWN")
+        server.wait_for_log("Background saving terminated by signal")
+        begin()
+        wire.send(encode("SHUTDOWN", "NOSAVE"))
+        assert wire.read_until_closed() == b""
+    assert server.wait() == 0
+    assert server.log().count("There is a child saving an .rdb. Killing it!") == 2
+    assert server.log().count("terminated by signal") == 1
+    assert not list(server.directory.glob("temp-*.rdb"))
+    os.rmdir(server.directory / "dump.rdb")
+
+
 def test_who_insists_ends_the_server_in_the_middle_of_its_last_save(start_server):
     server = start_server("--save", "3600 1", "--rdb-key-save-delay", "10000000")
     with server.wire() as wire:
