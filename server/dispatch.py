@@ -125,7 +125,10 @@ class Dispatcher:
             word = argv[0]
             if word != name:
                 if calls:
-                    counters.count(calls, stamp - run_start)
+                    elapsed = stamp - run_start
+                    counters.calls += calls  # Inlined `count`, as below: SET, GET and INCR in turn, 0.9 -> 0.8 us.
+                    counters.total_ns += elapsed
+                    counters.histogram[(elapsed // calls).bit_length()] += calls
                     calls = 0
                     if wrote:
                         wrote = False
@@ -177,6 +180,7 @@ class Dispatcher:
                 handler = spec.handler
                 recording = self.keyspace.recording or self.keyspace.places is not None
                 log = self.propagation.lone_run(session.db.number) if recording and not self.listeners else None
+                recording = recording or spec.publishes  # PUBLISH as a run: 0.95 -> 0.6 us
                 name = word if spec.is_plain and not tripped and session.reply_mode == REPLY_ON else None
             if len(argv) != arity and (arity > 0 or len(argv) < -arity):
                 self.refuse(session, spec, argv, wrong_arity(spec), append)

@@ -55,6 +55,7 @@ SWELLS = 1 << 25  # may need more memory than its arguments have bytes: it notes
 COLUMNS_PAY = sys.implementation.name != "pypy"
 
 NOT_PLAIN = BLOCKING | ADMIN | NOSCRIPT | PUBSUB | NO_AUTH | MAY_REPLICATE | NO_MULTI
+PUBLISHES = PUBSUB | MAY_REPLICATE  # both together: PUBLISH and SPUBLISH, which change no rules, either
 
 FLAG_NAMES = (
     (WRITE, b"write"),
@@ -194,6 +195,7 @@ class CommandSpec:
         "is_system",
         "trips",
         "is_plain",
+        "publishes",
         "id",
         "together",
     )
@@ -244,6 +246,7 @@ class CommandSpec:
         self.categories = derive_categories(flags, group if handler is not None else "server", acl)
         self.trips = 0
         self.is_plain = False
+        self.publishes = False  # may push something to the very client that says it
         self.id = -1
         self._refuse_contradictions()
 
@@ -493,7 +496,9 @@ class Registry:
             registry._add_subcommand(spec)
         for spec in registry.specs:
             # The word of a container may begin other commands: XINFO alone, then XINFO STREAM.
-            spec.is_plain = not spec.flags & NOT_PLAIN and spec.parent is None and spec.subcommands is None
+            spec.publishes = spec.flags & PUBLISHES == PUBLISHES
+            is_harmless = spec.publishes or not spec.flags & NOT_PLAIN
+            spec.is_plain = is_harmless and spec.parent is None and spec.subcommands is None
         return registry
 
     def _add(self, spec: CommandSpec) -> None:

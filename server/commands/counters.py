@@ -35,7 +35,11 @@ counters = Group("string")
 def add_integer(ctx: Session, key: bytes, amount: int) -> int:
     """Add to the integer at a key, which starts at 0."""
     db = ctx.db
-    old = db.find(key)
+    old = db.data.get(key)
+    if old.__class__ is bytes and not db.lapses:
+        db.access[key] = db.clock.access_stamp  # `Database.find` for the commonest case, inlined: 0.52 -> 0.42 us.
+    else:
+        old = db.find(key)
     if old is None:
         number = amount
         db.put(key, b"%d" % number)

@@ -48,6 +48,14 @@ def test_messages_keep_their_order_among_the_replies_of_a_pipeline(wire3):
     assert kinds == [b":", b">", b"+", b":", b">", b"$"]
 
 
+def test_a_message_to_oneself_from_a_transaction_follows_the_reply_to_all_of_it(wire3):
+    wire3.command("SUBSCRIBE", "c")
+    publish = [b"PUBLISH", b"c", b"1"]
+    wire3.send(encode_all([[b"MULTI"], publish, [b"SET", b"k", b"v"], [b"EXEC"], publish, [b"GET", b"k"]]))
+    kinds = [wire3.read()[0] for _ in range(8)]
+    assert kinds == [b"+", b"+", b"+", b"*", b">", b":", b">", b"$"]
+
+
 def test_silence_does_not_hide_messages(server, wire3):
     wire3.send(encode_all([[b"CLIENT", b"REPLY", b"OFF"], [b"SUBSCRIBE", b"c"], [b"PING"]]))
     assert wire3.read()[0] == b">"  # the confirmation is no reply
