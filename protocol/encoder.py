@@ -141,6 +141,7 @@ def encode_run(replies: Sequence[Any], table: Table) -> bytes:
                 return table[Constant](first) * len(replies)
         if kind is int:
             return b":%d\r\n" * len(replies) % tuple(replies)
+        return b"".join(map(table[kind], replies))
     return b"".join([table[reply.__class__](reply) for reply in replies])
 
 

@@ -13,7 +13,7 @@ import random
 from itertools import islice, repeat
 from operator import neg
 
-from storage.events import HSET, INCRBY, LPOP, LPUSH, RPOP, RPUSH, SADD, SPOP, ZADD, ZPOPMAX, ZPOPMIN
+from storage.events import HINCRBY, HSET, INCRBY, LPOP, LPUSH, RPOP, RPUSH, SADD, SPOP, ZADD, ZPOPMAX, ZPOPMIN
 from storage.numeric import parse_float, parse_int
 from storage.types.hash import Hash
 from storage.types.list import List
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 MOST_COUNT = 10**17  # far from the end of 64 bits, where one may have to be refused
 LEAST_COUNT = -MOST_COUNT
-MAX_POPPED_BYTES = 64 * 1024  # more is written piece by piece, and counted as it is
+MAX_REPLY_BYTES = 64 * 1024  # more is written piece by piece, and counted as it is
+LONGEST_NUMBER = 20  # characters of a number of 64 bits
 
 
 def value_of_all(db: Database, columns: Columns, kind: type) -> Any:
@@ -64,6 +65,54 @@ def value_to_drain(db: Database, columns: Columns, kind: type) -> Tuple[Any, int
     if value is not None:
         return (value, count) if count < len(value) else (None, 0)
     return None, count if keys[0] not in db.data and keys.count(keys[0]) == count else 0
+
+
+# Looking up ----------------------------------------------------------------------------------------------------
+
+
+def exists_run(ctx: Session, columns: Columns) -> Replies:
+    db, keys = ctx.db, columns[1]
+    if db.has_due(keys):
+        return None
+    replies = [1 if key in db.data else 0 for key in keys]
+    found = sum(replies)
+    if found < len(keys) and db.space.hears_misses:
+        return None
+    db.space.hits += found
+    db.space.misses += len(keys) - found
+    return replies
+
+
+def values_of_each(db: Database, keys: Sequence[bytes], kind: type) -> Sequence[Any] | None:
+    """The values at keys, if each has one of this kind."""
+    values = None if db.has_due(keys) else list(map(db.data.get, keys))
+    return values if values and set(map(type, values)) == {kind} else None
+
+
+def note_reads(db: Database, keys: Sequence[bytes]) -> None:
+    db.space.hits += len(keys)
+    note_uses(db, keys)
+
+
+def hget_run(ctx: Session, columns: Columns) -> Replies:
+    db, keys = ctx.db, columns[1]
+    values = None if db.field_deadlines.live else values_of_each(db, keys, Hash)
+    if values is None:
+        return None
+    replies = [value.get(field) for value, field in zip(values, columns[2])]
+    if sum(map(len, filter(None, replies))) > MAX_REPLY_BYTES:
+        return None
+    note_reads(db, keys)
+    return replies
+
+
+def zscore_run(ctx: Session, columns: Columns) -> Replies:
+    db, keys = ctx.db, columns[1]
+    values = values_of_each(db, keys, SortedSet)
+    if values is None:
+        return None
+    note_reads(db, keys)
+    return [value.get(member) for value, member in zip(values, columns[2])]
 
 
 # Numbers -------------------------------------------------------------------------------------------------------
@@ -145,7 +194,7 @@ def pop_run(ctx: Session, columns: Columns, from_left: bool) -> Replies:
     if value is None:
         return [None] * count if count else None
     elements = list(islice(value if from_left else reversed(value), count))
-    if sum(map(len, elements)) > MAX_POPPED_BYTES:
+    if sum(map(len, elements)) > MAX_REPLY_BYTES:
         return None
     pop = value.popleft if from_left else value.pop
     for _ in repeat(None, count):
@@ -199,6 +248,30 @@ def hset_run(ctx: Session, columns: Columns) -> Replies:
     put, limits = value.put, db.space.limits
     replies = [1 if put(field, text, limits) else 0 for field, text in zip(columns[2], columns[3])]
     db.changed(columns[1][0], HSET, len(replies))
+    return replies
+
+
+def hincrby_run(ctx: Session, columns: Columns) -> Replies:
+    db, limits = ctx.db, ctx.db.space.limits
+    value = value_of_all(db, columns, Hash)
+    if value is None or value.deadlines is not None or limits.hash_max_listpack_value < LONGEST_NUMBER:
+        return None
+    numbers: dict[bytes, int] = {}
+    replies = []
+    try:
+        for field, amount in zip(columns[2], map(parse_int, columns[3])):
+            number = numbers.get(field)
+            if number is None:
+                number = parse_int(value.get(field, b"0"))
+            numbers[field] = number = number + amount
+            if not LEAST_COUNT < number < MOST_COUNT:
+                return None
+            replies.append(number)
+    except ValueError:
+        return None
+    for field, number in numbers.items():
+        value.edit(field, b"%d" % number, limits)
+    db.changed(columns[1][0], HINCRBY, len(replies))
     return replies
 
 

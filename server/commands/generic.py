@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 
 from protocol.reply import OK, Status
+from server.key_runs import exists_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
 from server.number_arguments import integer_between
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
@@ -106,6 +107,7 @@ def allocations(value: Any, ctx: Session) -> int:
     history=(("3.0.3", "Takes several keys."),),
     tips=("request_policy:multi_shard", "response_policy:agg_sum"),
     syntax="key...",
+    together=exists_run,
 )
 def exists(ctx: Session, argv: Argv) -> int:
     """Count which of the keys exist; a key named twice counts twice."""

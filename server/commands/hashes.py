@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NO_REPLY, OK, FlatMap, Pairs
-from server.key_runs import hset_run
+from server.key_runs import hget_run, hincrby_run, hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
 from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group, wrong_arity
@@ -180,6 +180,7 @@ def hdel(ctx: Session, argv: Argv) -> int:
     since="2.0.0",
     complexity="O(1)",
     syntax="key field increment",
+    together=hincrby_run,
 )
 def hincrby(ctx: Session, argv: Argv) -> int:
     """Add to the integer in a field of a hash; the field keeps its deadline."""
@@ -254,6 +255,7 @@ def hincrbyfloat(ctx: Session, argv: Argv) -> bytes:
     since="2.0.0",
     complexity="O(1)",
     syntax="key field",
+    together=hget_run,
 )
 def hget(ctx: Session, argv: Argv) -> bytes | None:
     """Return the value of a field of a hash."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NO_REPLY, NULL_ARRAY, Pairs
-from server.key_runs import zadd_run
+from server.key_runs import zadd_run, zscore_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.number_arguments import negatable
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
@@ -215,6 +215,7 @@ def zcard(ctx: Session, argv: Argv) -> int:
     since="1.2.0",
     complexity="O(1)",
     syntax="key member",
+    together=zscore_run,
 )
 def zscore(ctx: Session, argv: Argv) -> float | None:
     """Return the score of a member."""

@@ -98,6 +98,7 @@ FILLED_ONE_BY_ONE = {
     "RPUSH": lambda n: ["v" * (n % 200)],
     "SADD": lambda n: [f"{n % 300}" if n < 400 else f"member:{n}"],
     "HSET": lambda n: [f"field:{n % 400}", "v" * (n % 70)],
+    "HINCRBY": lambda n: [f"field:{n % 600 if n > 500 else n % 7}", f"{n * 7 % 10 - 3}"],
     "ZADD": lambda n: [f"{n * 7 % 1000 / 4}", f"member:{n % 400}"],
     "INCR": lambda n: [],
     "DECRBY": lambda n: [f"{n * 7 % 10 - 3}"],
@@ -127,6 +128,38 @@ def test_runs_on_one_key_leave_and_answer_what_single_commands_do(start_server, 
         with server.wire() as wire:
             assert wire.ask("DUMP", "runs") == wire.ask("DUMP", "alone")
             assert dirty % 2 == 0
+
+
+def test_runs_that_look_something_up_find_what_single_commands_do(start_server):
+    with start_server("--save", "").wire() as wire:
+        wire.ask("SET", "string", "v")
+        for name in ("a", "b"):
+            wire.ask("HSET", f"hash:{name}", "f", name, "g", "v" * 300)
+            wire.ask("ZADD", f"zset:{name}", "1.5", "f", "7", "g")
+        for command, kind, most in (("HGET", "hash", 9), ("ZSCORE", "zset", 9), ("EXISTS", "", 2)):
+            for keys in ("aab", "aaa", "ab-", "b?a", "---"):
+                names = [f"{kind}:{name}" if name in "ab" else "string" if name == "?" else "none" for name in keys]
+                commands = [(command, name, field)[:most] for name in names for field in "fgx"]
+                wire.ask("CONFIG", "RESETSTAT")
+                singles = [in_one_packet(wire, one)[0] for one in commands]
+                counted = [fields_of(wire, "stats")[field] for field in ("keyspace_hits", "keyspace_misses")]
+                wire.ask("CONFIG", "RESETSTAT")
+                assert in_one_packet(wire, *commands) == singles
+                assert [fields_of(wire, "stats")[field] for field in ("keyspace_hits", "keyspace_misses")] == counted
+
+
+def test_a_run_of_hincrbys_is_refused_where_single_ones_are(run, wire):
+    wire.ask("HSET", "h", "word", "x", "large", 2**62)
+    run(*[("HINCRBY", "h", "n", 1)] * 3)
+    assert run(("HINCRBY", "h", "n", 1), ("HINCRBY", "h", "word", 1), ("HINCRBY", "h", "n", "y")) == [
+        b":6\r\n",
+        b"-ERR hash value is not an integer\r\n",
+        b"-ERR value is not an integer or out of range\r\n",
+    ]
+    assert run(*[("HINCRBY", "h", "large", 2**61)] * 2 + [("HINCRBY", "h", "n", 1)])[1:] == [
+        b"-ERR increment or decrement would overflow\r\n",
+        b":7\r\n",
+    ]
 
 
 def test_runs_count_from_nothing_up_to_what_64_bits_hold(run, wire):
