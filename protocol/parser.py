@@ -50,6 +50,7 @@ BULK_READ_BYTES = 256 * 1024  # within a large bulk string: values of 1 MB cost 
 WHOLE_BULK_BYTES = 32 * 1024  # a bulk string from here on is collected in a buffer of its own
 
 ARGUMENT_COUNT = {b"*%d" % count: count for count in range(1, MAX_FAST_ARGUMENTS)}
+STRIDES = {head: 2 * count + 1 for head, count in ARGUMENT_COUNT.items()}  # lines of a command
 
 
 class Run:
@@ -352,46 +353,53 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
     start = 0
     look_again = 0
     vectors: List[Vector] = []
-    unproved: List[Vector] = []  # those whose lengths stand in `headers` and have not been compared with them
+    unproved: List[Vector] = []  # those behind them, whose lengths stand in `headers` and are not yet compared
     headers: List[bytes] = []
+    stride_of = STRIDES.get
     while start < total:
         head = pieces[start]
-        count = ARGUMENT_COUNT.get(head)
-        if count is None:
+        stride = stride_of(head)
+        if stride is None:
             break
-        stride = 2 * count + 1
         stop = start + stride
         if stop > total:
             break
-        if stop < total and pieces[stop] == head and start >= look_again:
+        if start >= look_again and stop < total and pieces[stop] == head:
             run = _run_length(pieces, start, stride)
             look_again = start + LONG_RUN * stride
             if run:
                 columns = _columns(pieces, start, stride, run)
-                if columns is None:
+                if columns is None or not _fit(unproved, headers):
                     return _split_one_by_one(pieces)
                 start += run * stride
-                if not vectors:
+                if start == run * stride:
                     cut = pieces[start:]
                     if not cut or len(cut) < 2 * ARGUMENT_COUNT.get(cut[0], 0) + 1:
                         # Nothing else, but perhaps a command that the end of the buffer cut in two.
                         used = len(data) - len(tail) - sum(map(len, cut)) - 2 * len(cut)
                         return Run(columns, data[:used]), used
+                vectors += unproved
                 vectors += zip(*columns)
+                unproved = []
+                headers = []
                 continue
-        arguments = pieces[start + 2 : stop : 2]
-        vectors.append(arguments)
-        unproved.append(arguments)
+        unproved.append(pieces[start + 2 : stop : 2])
         headers += pieces[start + 1 : stop : 2]
         start = stop
     # One comparison for all of them: MULTI, SET, GET and EXEC, 2.6 -> 1.3 us.
-    if list(map(header_of, map(len, chain.from_iterable(unproved)))) != headers:
+    if not _fit(unproved, headers):
         return _split_one_by_one(pieces)
+    vectors = vectors + unproved if vectors else unproved
     if start == total:
         used = len(data) - len(tail) if vectors else 0
     else:
         used = sum(map(len, pieces[:start])) + 2 * start
     return vectors, used
+
+
+def _fit(vectors: List[Vector], headers: List[bytes]) -> bool:
+    """Whether arguments are as long as their headers say."""
+    return list(map(header_of, map(len, chain.from_iterable(vectors)))) == headers
 
 
 def _split_one_by_one(pieces: List[bytes]) -> tuple[List[Vector], int]:

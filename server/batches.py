@@ -24,7 +24,7 @@ from server.dispatch import (
     LONG_NS,
     SMALL_INTS,
 )
-from server.registry import READONLY, SWELLS
+from server.registry import SWELLS, WRITE
 from server.session import CLOSING, DOOMED, REPLY_OFF, REPLY_ON
 from storage.errors import CommandError
 
@@ -126,7 +126,7 @@ class Batches:
         ):
             return False
         log = None
-        if not spec.flags & READONLY:
+        if spec.flags & WRITE:
             if dispatch.listeners and not self.is_unheard(session, columns[1]):
                 return False
             if dispatch.keyspace.recording:
@@ -351,7 +351,7 @@ class Batches:
         columns = columns_of(spec, vectors)
         if columns is None:
             return False
-        if dispatch.listeners and not spec.flags & READONLY and not self.is_unheard(session, columns[1]):
+        if dispatch.listeners and spec.flags & WRITE and not self.is_unheard(session, columns[1]):
             return False
         started = perf_counter_ns()
         replies = spec.together(session, columns)

@@ -126,6 +126,11 @@ def hello(ctx: Session, argv: Argv) -> Any:
     )
 
 
+def ping_together(ctx: Session, columns: Sequence[Sequence[bytes]]) -> Any:
+    """`ping` for a run of them without a message."""
+    return [PONG] * len(columns[0])
+
+
 @connection.command(
     "PING",
     arity=-1,
@@ -134,6 +139,7 @@ def hello(ctx: Session, argv: Argv) -> Any:
     complexity="O(1)",
     tips=("request_policy:all_shards", "response_policy:all_succeeded"),
     syntax="[message]",
+    together=ping_together,
 )
 def ping(ctx: Session, argv: Argv) -> Any:
     """Answer, to show that the server does."""

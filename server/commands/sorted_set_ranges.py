@@ -54,10 +54,11 @@ def lex_range(low: bytes, high: bytes) -> LexRange:
 def resolve(start: int, stop: int, size: int) -> tuple[int, int]:
     """A client's inclusive range of ranks as a half-open one, perhaps empty."""
     if start < 0:
-        start = max(start + size, 0)
-    if stop < 0:
-        stop += size
-    return start, min(stop + 1, size)
+        start += size
+        if start < 0:
+            start = 0
+    stop += 1 if stop >= 0 else size + 1
+    return start, stop if stop < size else size
 
 
 # Returning -----------------------------------------------------------------------------------------------------

@@ -238,12 +238,14 @@ class SortedSet(Table):
         size = len(self)
         if reverse:
             start, stop = size - stop, size - start
-        start = max(start, 0)
-        stop = min(stop, size)
+        if start < 0:
+            start = 0
+        if stop > size:
+            stop = size
         if start >= stop:
             return [], []
         chunks = self._ordered()
-        if len(chunks) == 1:
+        if stop <= len(chunks[0]):  # as of a small set, or at the top of a large one
             members = chunks[0][start:stop]
             scores = self._scores[0][start:stop]
         else:

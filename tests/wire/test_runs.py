@@ -148,6 +148,15 @@ def test_runs_that_look_something_up_find_what_single_commands_do(start_server):
                 assert [fields_of(wire, "stats")[field] for field in ("keyspace_hits", "keyspace_misses")] == counted
 
 
+def test_a_run_of_pings_answers_each(run, wire, wire3):
+    assert run(*[("PING",)] * 5, ("PING", "x"), ("PING",)) == [b"+PONG\r\n"] * 5 + [b"$1\r\nx\r\n", b"+PONG\r\n"]
+    assert run(*[("PING",)] * 5) == [b"+PONG\r\n"] * 5
+    wire3.command("SUBSCRIBE", "c")
+    assert in_one_packet(wire3, *[("PING",)] * 3) == [b"+PONG\r\n"] * 3
+    wire.command("SUBSCRIBE", "c")
+    assert in_one_packet(wire, *[("PING",)] * 3) == [b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"] * 3
+
+
 def test_a_run_of_hincrbys_is_refused_where_single_ones_are(run, wire):
     wire.ask("HSET", "h", "word", "x", "large", 2**62)
     run(*[("HINCRBY", "h", "n", 1)] * 3)
