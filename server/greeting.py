@@ -39,10 +39,11 @@ def greet(config: Any, log: Any) -> None:
     import sys
 
     bits = "64" if sys.maxsize > 2**32 else "32"
+    port = config.port or config.tls_port
     if config.always_show_logo:
-        log.raw(LOGO % (VERSION, REDIS_VERSION, bits, "standalone", config.port, os.getpid()))
+        log.raw(LOGO % (VERSION, REDIS_VERSION, bits, "standalone", port, os.getpid()))
     else:
-        log.notice("Running mode=standalone, port=%d." % config.port)
+        log.notice("Running mode=standalone, port=%d." % port)
 
 
 def warn_of_system(config: Any, log: Any) -> None:

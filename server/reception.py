@@ -49,7 +49,8 @@ class Reception:
         config = services.config
         sock.setblocking(False)
         if len(services.clients) >= config.maxclients:
-            self.turn_away(sock, MAX_CLIENTS_REACHED)
+            # Before a handshake nothing can be told: a client would take the text for one of its messages.
+            self.turn_away(sock, MAX_CLIENTS_REACHED if kind != "tls" else b"")
             return
         is_denied = self.is_denied(address, kind)
         if is_denied and kind != "tls":
@@ -105,10 +106,11 @@ class Reception:
 
     def turn_away(self, sock: socket.socket, reason: bytes) -> None:
         self.services.stats.connections_rejected += 1
-        try:
-            sock.send(reason)
-        except OSError:
-            pass
+        if reason:
+            try:
+                sock.send(reason)
+            except OSError:
+                pass
         sock.close()
 
 

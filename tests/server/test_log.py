@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from server.config.configuration import Config
+from server.greeting import greet
 from server.log import ROLE_MASTER, ROLE_REPLICA, Log
 
 NOON = time.mktime((2026, 3, 7, 12, 4, 5, 0, 0, -1)) + 0.0625
@@ -125,3 +127,11 @@ def test_clients_cannot_fill_the_log_with_what_they_provoke(tmp_path):
     now[0] += 1
     log.provoked("bad handshake")
     assert (tmp_path / "log").read_text().count("# bad handshake\n") == 11
+
+
+@pytest.mark.parametrize("port, tls_port, told", [(6379, 0, 6379), (6379, 7000, 6379), (0, 7000, 7000), (0, 0, 0)])
+def test_the_greeting_tells_the_port_that_there_is(port, tls_port, told):
+    config = SimpleNamespace(port=port, tls_port=tls_port, always_show_logo=False)
+    told_lines: list[str] = []
+    greet(config, SimpleNamespace(notice=told_lines.append))
+    assert told_lines == [f"Running mode=standalone, port={told}."]

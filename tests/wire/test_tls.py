@@ -141,6 +141,15 @@ def test_a_failed_handshake_is_logged_with_both_ends(start_server, certs):
     assert [line.split(" (addr=")[1] for line in lines] == ["%s laddr=127.0.0.1:%d)" % (near, port)]
 
 
+def test_one_client_too_many_is_dropped_before_its_handshake_without_a_word(start_server, certs):
+    server = start_server(*options(certs))
+    port = tls_port(server)
+    with server.wire() as wire:
+        wire.command("CONFIG", "SET", "maxclients", 1)
+        with socket.create_connection(("127.0.0.1", port), 10) as one_more:
+            assert one_more.recv(100) == b""
+
+
 def test_the_end_is_announced_so_that_nothing_can_be_cut_off_unseen(port, certs):
     with client(port, certs) as sock:
         sock.sendall(encode("ECHO", "last") + encode("QUIT"))
