@@ -82,6 +82,9 @@ class PendingList:
         """Add ascending entries that are above all others. O(number)."""
         if not ids:
             return
+        if len(ids) == 1:  # as who waits for the next one gets it: 0.75 -> 0.35 us
+            self.add(ids[0], pending[0])
+            return
         chunks = self._chunks
         if chunks and ids[0] <= chunks[-1][-1]:
             for entry_id, one in zip(ids, pending):

@@ -63,6 +63,7 @@ class StreamLog:
         `body` alternates fields and values; the limits are those of a node, 0 means none.
         """
         nodes = self._nodes
+        length = sum(map(len, body))
         if self._head < len(nodes):
             node = nodes[-1]
             assert node is not None
@@ -70,7 +71,6 @@ class StreamLog:
                 node = self._start_node(entry_id, body)
             else:
                 bound = node.size
-                length = sum(map(len, body))
                 if not 0 < max_bytes < MAX_NODE_BYTES:
                     max_bytes = MAX_NODE_BYTES
                 if bound + length >= max_bytes:
@@ -81,7 +81,6 @@ class StreamLog:
         else:
             node = self._start_node(entry_id, body)
         # `upper_bound`, inlined: the exact size costs 1.1 us an entry of two fields, its bound 0.2 us.
-        length = sum(map(len, body))
         node.size += length + (2 if length < 64 else 10) * len(body) + ENTRY_OVERHEAD
         node.unmeasured += 1
         node.ids.append(entry_id)
