@@ -512,7 +512,8 @@ local function put_table(out, value, depth)
   end
   field = rawget(value, 'double')
   if type(field) == 'number' then
-    local text = host.double_text(field)
+    -- The host would get a whole number, which has no negative zero.
+    local text = field == 0 and 1 / field < 0 and '-0' or host.double_text(field)
     out[#out + 1] = in_resp3 and ',' .. text .. '\r\n' or '$' .. #text .. '\r\n' .. text .. '\r\n'
     return
   end

@@ -499,6 +499,11 @@ def test_the_libraries_answer_as_in_redis(lua, script, said):
     assert reply in (said, b"-ERR " + said) or reply.startswith(b"-ERR user_script:1: " + said + b" script: ")
 
 
+def test_a_negative_zero_keeps_its_sign_in_a_script(lua):
+    for score in ("{double=-0.0}", "redis.call('ZADD', 'z', 'INCR', '-0', 'm')"):
+        assert lua("redis.setresp(3) return " + score) == b"-0"
+
+
 def test_a_reader_that_goes_on_for_ever_is_killed(lua, server):
     lua.wire.command("CONFIG", "SET", "busy-reply-threshold", 20)
     try:
