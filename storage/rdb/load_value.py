@@ -293,7 +293,12 @@ def _load_hash_with_deadlines(source: Source, kind: int, limits: EncodingLimits)
                 raise source.fail("Hash with dup elements")
     if len(table) != count:
         raise source.fail("Hash with dup elements")
-    return Hash.build(table, limits, deadlines) if table else None
+    if not table:
+        return None
+    loaded = Hash.build(table, limits, deadlines)
+    if kind >= layout.HASH_DEADLINES:
+        loaded.expect_deadlines()
+    return loaded
 
 
 def _load_valkey_hash(source: Source, limits: EncodingLimits) -> Steps[Optional[Hash]]:

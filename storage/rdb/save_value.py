@@ -48,7 +48,7 @@ def save_value(
     if kind is bytes or kind is bytearray:
         return layout.STRING, (encode_string(value, compressing),)
     if kind is hashes.Hash:
-        return _save_hash(value, compressing, known)
+        return _save_hash(value, version, compressing, known)
     if kind is sets.Set:
         return _save_set(value, version, compressing)
     if kind is SortedSet:
@@ -110,19 +110,24 @@ def _save_set(value: sets.Set, version: int, compressing: bool) -> Saved:
     return layout.SET, _strings(len(value), value, compressing)
 
 
-def _save_hash(value: hashes.Hash, compressing: bool, known: listpack.KnownEntries | None) -> Saved:
+def _save_hash(
+    value: hashes.Hash, version: int, compressing: bool, known: listpack.KnownEntries | None
+) -> Saved:
     deadlines = None if value.deadlines is None else value.deadlines.live
     if value.encoding is hashes.HASHTABLE:
         if deadlines:
             return layout.HASH_DEADLINES, _fields_with_deadlines(value, deadlines, compressing)
         return layout.HASH, _strings(len(value), chain.from_iterable(value.items()), compressing)
-    if deadlines:
+    # A listpackex is loaded as one, whatever became of its deadlines.
+    if deadlines or (value.encoding is hashes.LISTPACKEX and version >= layout.FIELD_DEADLINES_SINCE):
+        deadlines = deadlines or {}
         get = deadlines.get
         items: list[bytes] = []
         for field, text in value.in_order().items():
             items += (field, text, b"%d" % get(field, 0))
         blob = encode_string(listpack.encode(items), compressing)
-        return layout.HASH_LISTPACK_DEADLINES, (UNSIGNED_64.pack(min(deadlines.values())), blob)
+        earliest = min(deadlines.values(), default=0)
+        return layout.HASH_LISTPACK_DEADLINES, (UNSIGNED_64.pack(earliest), blob)
     entries = [b""] * (2 * len(value))
     entries[::2] = listpack.encode_entries(value) if known is None else map(known.__getitem__, value)
     entries[1::2] = listpack.encode_entries(value.values())

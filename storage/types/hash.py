@@ -111,6 +111,11 @@ class Hash(IndexedDict):
         ):
             self.encoding = HASHTABLE
 
+    def expect_deadlines(self) -> None:
+        """Have the encoding of small hashes whose fields may have deadlines."""
+        if self.encoding is LISTPACK:
+            self.encoding = LISTPACKEX
+
     def encoding_name(self, limits: EncodingLimits) -> bytes:
         """What OBJECT ENCODING says."""
         return self.encoding
@@ -237,8 +242,7 @@ class Hash(IndexedDict):
         Returns what HEXPIRE answers: -2 no such field, 0 condition not met, 1 set, 2 deleted, because the
         deadline is not after `now_ms`. Without `now_ms` (loading, and a replica) no deadline is too early.
         """
-        if self.encoding is LISTPACK:
-            self.encoding = LISTPACKEX  # as in Redis: even if nothing comes of it
+        self.expect_deadlines()  # as in Redis: even if nothing comes of it
         if field not in self:
             return NO_SUCH_FIELD
         deadlines = self.deadlines

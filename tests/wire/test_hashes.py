@@ -196,6 +196,21 @@ def test_encoding_follows_the_size_and_the_deadlines(wire):
     assert wire.ask("OBJECT", "ENCODING", "h") == b"hashtable"
 
 
+def test_a_listpackex_stays_one_on_its_way_to_another_server(wire):
+    wire.ask("HSET", "h", "f", "v")
+    wire.ask("HEXPIRE", "h", 1000, "FIELDS", 1, "f")
+    wire.ask("HPERSIST", "h", "FIELDS", 1, "f")
+    try:
+        wire.ask("CONFIG", "SET", "rdb-target-version", 12)
+        wire.ask("RESTORE", "copy", 0, wire.ask("DUMP", "h"))
+    finally:
+        wire.ask("CONFIG", "SET", "rdb-target-version", 10)
+    assert wire.ask("OBJECT", "ENCODING", "copy") == b"listpackex"
+    assert wire.ask("HGETALL", "copy") == [b"f", b"v"]
+    wire.ask("RESTORE", "old", 0, wire.ask("DUMP", "h"))  # 7.0 and 7.2 know no such encoding
+    assert wire.ask("OBJECT", "ENCODING", "old") == b"listpack"
+
+
 @pytest.mark.parametrize(
     "before, command, events",
     [
