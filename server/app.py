@@ -137,6 +137,7 @@ class Application:
         services.replication = Replication(services, self.reactor)
         services.lifecycle.is_amid_script = lambda: services.scripting.running is not None
         config.mirror(services.keyspace.limits, THRESHOLDS)
+        config.on_change("list-max-listpack-size", lambda config: services.keyspace.measure_lists())
 
     def measure_turns(self) -> None:
         """Count the commands of each turn from now on."""

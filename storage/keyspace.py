@@ -16,6 +16,7 @@ from storage.entries import Entries
 from storage.events import FLUSHED, SWAPPED
 from storage.lazyfree import Graveyard
 from storage.limits import EncodingLimits
+from storage.types.list import List
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,6 +185,13 @@ class Keyspace:
             self.unseen_bytes += value.__sizeof__()
         except AttributeError:  # PyPy tells no sizes
             self.unseen_bytes += len(value) * (1 if isinstance(value, (bytes, bytearray)) else ELEMENT_BYTES)
+
+    def measure_lists(self) -> None:
+        """After a change of list-max-listpack-size: lists that were packed under the old one look again. O(keys)."""
+        for db in self.databases:
+            for value in db.data.values():
+                if value.__class__ is List:
+                    value.forget_room()
 
     def grow_indexes(self, budget_ns: int) -> bool:
         """Go on with the indexes of databases for about this long; True when all are whole."""

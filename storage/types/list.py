@@ -166,6 +166,11 @@ class List(Elements):
         self.watch_below = length * 3 // 4
         self.room = NO_ROOM
 
+    def forget_room(self) -> None:
+        """Measure at the next push: the limit that `room` was taken from is another one now."""
+        if not self.is_quicklist:
+            self.room = 0
+
     def consider_shrinking(self, limits: EncodingLimits) -> None:
         """Turn a quicklist back into a listpack if it fills no more than half of one."""
         max_bytes, max_count = node_limits(limits.list_max_listpack_size)

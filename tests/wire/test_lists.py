@@ -166,6 +166,20 @@ def test_encoding_follows_the_size(wire):
 
 
 @pytest.mark.parametrize(
+    "command", ["LPUSH l a", "RPUSHX l a", "LMOVE l l LEFT RIGHT", "LINSERT l AFTER 9 a", "LSET l 0 a"]
+)
+def test_a_list_heeds_a_lowered_limit_when_it_is_written_to(server, wire, command):
+    wire.ask("RPUSH", "l", 1, 2, 3, 4)
+    try:
+        wire.ask("CONFIG", "SET", "list-max-listpack-size", 2)
+        assert wire.ask("OBJECT", "ENCODING", "l") == b"listpack"
+        wire.ask(*command.split())
+        assert wire.ask("OBJECT", "ENCODING", "l") == b"quicklist"
+    finally:
+        wire.ask("CONFIG", "SET", "list-max-listpack-size", -2)
+
+
+@pytest.mark.parametrize(
     "before, command, events",
     [
         ("", "RPUSH l a b", "rpush l"),
