@@ -58,8 +58,10 @@ class Pattern:
         if value.__class__ is bytearray:
             return None if self.field else bytes(value)
         if value.__class__ is Hash and self.field:
-            is_due = bool(value.due_among((self.field,), db.clock.now_ms)) and not db.sees_due()
-            return None if is_due else value.get(self.field)  # it stays: SORT deletes nothing
+            if value.deadlines is None:
+                return value.get(self.field)
+            # A master deletes what is due before it sorts: replicas that sort by themselves would still see it.
+            return db.live_fields(key, value, (self.field,)).get(self.field)
         return None
 
 

@@ -163,13 +163,16 @@ def test_what_commands_say_of_a_field_whose_time_has_come(session, command, repl
         ("HTTL h FIELDS 1 f", ""),
         ("HPERSIST h FIELDS 1 f", ""),
         ("SORT s BY h->f", ""),
-        ("SORT s BY nosort GET h*->f", ""),
+        ("SORT s ALPHA GET x*->f", ""),
+        ("SORT s BY nosort GET *->f", "hexpired del"),
+        ("SORT_RO s BY *->f", "hexpired del"),
         ("RENAME h h2", "rename_from rename_to"),
     ],
 )
 def test_a_look_at_a_field_whose_time_has_come_deletes_it_and_other_commands_do_not(session, command, events):
     run(session, "HSET h f 1")
     run(session, "HPEXPIRE h 10 FIELDS 1 f")
+    run(session, "RPUSH s h")
     session.keyspace.clock.advance(10)
     session.keyspace.changes.clear()
     run(session, command)
