@@ -241,6 +241,9 @@ def hincrbyfloat(ctx: Session, argv: Argv) -> bytes:
     value.edit(field, text, db.space.limits)
     db.changed(key, HINCRBYFLOAT, 1)
     ctx.propagate_as(b"HSET", key, field, text)
+    deadline_ms = value.deadline_of(field)
+    if deadline_ms > 0:  # HSET takes it away
+        ctx.propagate_as(b"HPEXPIREAT", key, b"%d" % deadline_ms, b"FIELDS", b"1", field)
     return text
 
 

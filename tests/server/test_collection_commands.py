@@ -49,7 +49,11 @@ def run(session, line):
         (["SADD s a"], "SPOP s", ["SREM s a"]),
         (["SADD s a"], "SPOP s 5", ["DEL s"]),
         (["HSET h f 1"], "HINCRBYFLOAT h f 0.5", ["HSET h f 1.5"]),
-        (["HSET h f 1", "HPEXPIRE h 1000 FIELDS 1 f"], "HINCRBYFLOAT h f 0.5", ["HSET h f 1.5"]),
+        (
+            ["HSET h f 1", "HPEXPIRE h 1000 FIELDS 1 f"],
+            "HINCRBYFLOAT h f 0.5",
+            ["HSET h f 1.5", "HPEXPIREAT h %d FIELDS 1 f" % (NOW_MS + 1000)],
+        ),
         (["HSET h f 1"], "HEXPIRE h 10 FIELDS 2 f none", ["HPEXPIREAT h %d FIELDS 1 f" % (NOW_MS + 10_000)]),
         (["HSET h f 1"], "HPEXPIRE h 10 NX FIELDS 1 f", ["HPEXPIREAT h %d NX FIELDS 1 f" % (NOW_MS + 10)]),
         (["HSET h f 1 g 2"], "HEXPIREAT h 1 FIELDS 2 f none", ["HDEL h f"]),
