@@ -200,6 +200,9 @@ def encode_sequence(values: Sequence[Any], table: Table, head: bytes = b"") -> b
             return encode_bulk_run(values, head)  # Trying first: 110 -> 85 ns an element of LRANGE 600.
         except TypeError:
             pass  # a mixed sequence: len() or join() met something else
+    if len(values) == 2 and values[0].__class__ is bytes and values[1].__class__ is float:
+        name, score = values  # as ZPOPMIN answers: 1.9 -> 0.7 us
+        return b"%b$%d\r\n%b\r\n%b" % (head, len(name), name, table[float](score))
     kinds = set(map(type, values))
     if len(kinds) == 1:
         encode = table[kinds.pop()]

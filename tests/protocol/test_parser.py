@@ -261,3 +261,20 @@ def test_a_beginning_behind_lines_without_words_is_kept():
     assert parser.take() == []
     parser.feed(b"NG\r\n")
     assert take_all(parser) == [[b"PING"]]
+
+
+@pytest.mark.parametrize("split", range(0, 40, 3))
+def test_lines_of_words_come_out_the_same_in_any_split_and_beside_multibulk(split):
+    data = b"PING\r\nSET a  b\n\r\n \t \r\nGET\ta\r\n" + b'ECHO "x y"\r\n*1\r\n$4\r\nPING\r\nPING\r\n'
+    parser = RequestParser()
+    vectors = []
+    for piece in (data[:split], data[split:], b"LAST\r\n" * 200):
+        if piece:
+            parser.feed(piece)
+        while True:
+            some = parser.take()
+            if not some:
+                break
+            vectors += [list(vector) for vector in some]
+    words = [[b"PING"], [b"SET", b"a", b"b"], [b"GET", b"a"], [b"ECHO", b"x y"], [b"PING"], [b"PING"]]
+    assert vectors == words + [[b"LAST"]] * 200 and parser.error is None
