@@ -13,12 +13,14 @@ import random
 from itertools import islice, repeat
 from operator import neg
 
-from storage.events import HINCRBY, HSET, INCRBY, LPOP, LPUSH, RPOP, RPUSH, SADD, SPOP, ZADD, ZPOPMAX, ZPOPMIN
+from storage.events import HINCRBY, HSET, INCRBY, LPOP, LPUSH, RPOP, RPUSH, SADD, SPOP, XADD, ZADD, ZPOPMAX, ZPOPMIN
 from storage.numeric import parse_float, parse_int
 from storage.types.hash import Hash
 from storage.types.list import List
 from storage.types.set import Set
 from storage.types.sorted_set import ADDED, SortedSet
+from storage.types.stream import Stream
+from storage.types.stream_id import MAX_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -309,3 +311,23 @@ def zpopmin_run(ctx: Session, columns: Columns) -> Replies:
 
 def zpopmax_run(ctx: Session, columns: Columns) -> Replies:
     return zpop_run(ctx, columns, False)
+
+
+# Streams -------------------------------------------------------------------------------------------------------
+
+
+def xadd_run(ctx: Session, columns: Columns) -> Replies:
+    db = ctx.db
+    _, keys, ids, fields, values = columns
+    count = len(keys)
+    if ctx.keyspace.recording or ids.count(b"*") != count:
+        return None  # the log is told of the IDs
+    if sum(map(len, fields)) + sum(map(len, values)) > MAX_REPLY_BYTES:
+        return None  # perhaps one of them is too large
+    stream = value_of_all(db, columns, Stream)
+    if stream is None or stream.last_id >= MAX_ID - count:
+        return None
+    add, next_id, now_ms, limits = stream.add, stream.next_id, db.clock.now_ms, db.space.limits
+    replies = [add(next_id(now_ms), body, limits) for body in zip(fields, values)]
+    db.changed(keys[0], XADD, count)
+    return replies

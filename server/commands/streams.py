@@ -6,6 +6,7 @@ Argument grammar, keyspace calls, replies. The grammar that several commands sha
 from __future__ import annotations
 
 from protocol.reply import NULL_ARRAY, OK, Entries, Map
+from server.key_runs import xadd_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, subcommand_syntax, wrong_arity
 from server.stream_arguments import AddOrTrim, integer, obeys, range_end, range_start, strict_id
@@ -49,6 +50,7 @@ FULL_REPORT_ENTRIES = 10  # of XINFO STREAM FULL without COUNT
         "key [NOMKSTREAM@6.2.0] trim=[(MAXLEN | MINID@6.2.0) ['=' | '~'] threshold [LIMIT count@6.2.0]] "
         "('*' | id) (field value)..."
     ),
+    together=xadd_run,
 )
 def xadd(ctx: Session, argv: Argv) -> bytes | None:
     """Append an entry to a stream; may trim the stream."""

@@ -148,6 +148,16 @@ def test_runs_that_look_something_up_find_what_single_commands_do(start_server):
                 assert [fields_of(wire, "stats")[field] for field in ("keyspace_hits", "keyspace_misses")] == counted
 
 
+def test_a_run_of_xadds_appends_in_order_whatever_their_ids(run, wire):
+    for ids in ("****", "*7*9", "****"):
+        run(*[("XADD", "s", at if at == "*" else f"{at}-{at}", f"f{n % 2}", n) for n, at in enumerate(ids)])
+    entries = wire.ask("XRANGE", "s", "-", "+")
+    assert [int(words[1]) for _, words in entries] == [0, 0, 1, 2, 3, 0, 0, 2, 0, 0, 1, 2, 3]
+    assert wire.ask("XLEN", "s") == 13 and len({at for at, _ in entries}) == 13
+    wire.ask("XADD", "end", "18446744073709551615-18446744073709551612", "f", "v")
+    assert run(*[("XADD", "end", "*", "f", "v")] * 3)[2].startswith(b"-ERR The stream has exhausted")
+
+
 def test_a_run_of_pings_answers_each(run, wire, wire3):
     assert run(*[("PING",)] * 5, ("PING", "x"), ("PING",)) == [b"+PONG\r\n"] * 5 + [b"$1\r\nx\r\n", b"+PONG\r\n"]
     assert run(*[("PING",)] * 5) == [b"+PONG\r\n"] * 5
