@@ -119,7 +119,9 @@ def clients(info: Info) -> Fields:
     yield "clients_in_timeout_table", sum(waiter.timer is not None for waiter in blocking.waiters.values())
     yield "total_watched_keys", len(services.watching.watchers)
     yield "total_blocking_keys", len(blocking.queues)
-    yield "total_blocking_keys_on_nokey", 0
+    yield "total_blocking_keys_on_nokey", sum(
+        any(waiter.block.wakes_on_loss for waiter in queue) for queue in blocking.queues.values()
+    )
 
 
 def client_bytes(info: Info, is_replica: bool) -> int:

@@ -336,6 +336,22 @@ def test_client_unblock_can_end_the_wait_with_an_error(server, wire):
     assert wire.ask("RPUSH", "k", "x") == 1
 
 
+def test_keys_whose_loss_wakes_a_reader_are_counted_apart(server, wire):
+    def counted() -> tuple[str, str]:
+        lines = dict(line.split(":") for line in wire.ask("INFO", "clients").decode().split("\r\n") if ":" in line)
+        return lines["total_blocking_keys"], lines["total_blocking_keys_on_nokey"]
+
+    wire.command("XGROUP", "CREATE", "stream", "group", "$", "MKSTREAM")
+    with server.wire() as reader, server.wire() as popper:
+        reader.send(encode("XREADGROUP", "GROUP", "group", "me", "BLOCK", 0, "STREAMS", "stream", ">"))
+        popper.send(encode("BLPOP", "list", 0))
+        until_blocked(wire, 2)
+        assert counted() == ("2", "1")
+        wire.command("DEL", "stream")
+        assert answer(reader).startswith(b"-NOGROUP")
+        assert counted() == ("1", "0")
+
+
 def test_who_disconnects_while_waiting_takes_nothing(wire, waiting):
     gone, reset, third = (waiting("BLPOP", "k", 0) for _ in range(3))
     gone.close()
