@@ -175,7 +175,7 @@ class Clients:
     # Pausing ---------------------------------------------------------------------------------------------------
 
     def is_held(self, session: Session, spec: CommandSpec) -> bool:
-        """Whether CLIENT PAUSE concerns this session; links to replicas and the master go on."""
+        """Whether CLIENT PAUSE concerns this session; links to replicas go on, a master's stream waits by itself."""
         return session.kind not in (b"replica", b"master")
 
     def hold(self, session: Session, argv: Sequence[bytes]) -> None:
@@ -215,6 +215,10 @@ class Clients:
             services.config.replicaof or services.dispatch.mode & admission.LOADING_DATA
         )
         self.resume_held()
+        for session in self.of_kind(b"master"):
+            if session.halted & PAUSED:
+                session.halted &= ~PAUSED
+                services.timers.at(monotonic(), session.extra.go_on)  # not within the command that ends the pause
 
     def of_kind(self, kind: bytes) -> List[Session]:
         return [session for session in self.by_id.values() if session.kind == kind]

@@ -15,13 +15,16 @@ from time import perf_counter_ns
 from protocol.inline import UnbalancedQuotes, split_arguments
 from protocol.parser import split_run
 from protocol.reply import ErrorReply
+from server import admission
 from server.propagated_errors import REPLICA_TO_MASTER, report
+from server.registry import MAY_REPLICATE, WRITE
+from server.session import PAUSED
 from storage.aof.records import encode_record
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Sequence
+    from typing import Any, List, Optional, Sequence, Tuple
 
     from server.registry import CommandSpec
     from server.replication.feed import Feed
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     Vector = Sequence[bytes]
 
 SPLIT_BYTES = 64 * 1024
+PAUSES = admission.PAUSED_ALL | admission.PAUSED_WRITES
 BUDGET_NS = 8_000_000
 SPECIAL = frozenset((b"multi", b"exec", b"discard", b"replconf"))
 
@@ -135,7 +139,17 @@ def number(line: bytes) -> int:
 class Applier:
     """Runs the commands of one link in its session."""
 
-    __slots__ = ("services", "dispatch", "session", "feed", "commands", "on_getack", "_transaction", "_held")
+    __slots__ = (
+        "services",
+        "dispatch",
+        "session",
+        "feed",
+        "commands",
+        "on_getack",
+        "_transaction",
+        "_held",
+        "_waiting",
+    )
 
     def __init__(self, services: Services, session: Session, feed: Feed, on_getack: Any) -> None:
         self.services = services
@@ -145,13 +159,15 @@ class Applier:
         self.on_getack = on_getack
         self.commands = Commands()
         self._transaction: Optional[List[Vector]] = None  # the commands since MULTI
+        self._waiting: Optional[Tuple[List[Vector], bytes]] = None  # for the end of a CLIENT PAUSE
         self._held: List[bytes] = []  # their bytes
 
     def receive(self, data: bytes) -> None:
         self.commands.feed(data)
 
     def unapplied_bytes(self) -> int:
-        return len(self.commands.buffer) + sum(map(len, self._held))
+        waiting = len(self._waiting[1]) if self._waiting is not None else 0
+        return len(self.commands.buffer) + waiting + sum(map(len, self._held))
 
     def run(self) -> bool:
         """Apply what is there for a while; False if something is left to do. Raises BrokenStream."""
@@ -161,14 +177,32 @@ class Applier:
         hides, keyspace.hides_lapsed = keyspace.hides_lapsed, False
         try:
             while True:
-                vectors, raw = self.commands.take()
+                vectors, raw = self._waiting or self.commands.take()
+                self._waiting = None
                 if not vectors:
+                    return True
+                if self.dispatch.mode & PAUSES and self.is_held(vectors):
+                    self._waiting = vectors, raw
+                    self.session.halted |= PAUSED
                     return True
                 self.apply(vectors, raw)
                 if perf_counter_ns() > ends_ns:
                     return False
         finally:
             keyspace.hides_lapsed = hides
+
+    def is_held(self, vectors: List[Vector]) -> bool:
+        """Whether CLIENT PAUSE holds any of these commands: it holds the stream as it holds clients."""
+        if self.dispatch.mode & admission.PAUSED_ALL:
+            return True
+        for argv in filter(None, vectors):
+            try:
+                spec = self.dispatch.spellings.get(argv[0]) or self.dispatch.resolve(argv)
+            except CommandError:
+                continue
+            if spec.flags & (WRITE | MAY_REPLICATE):
+                return True
+        return False
 
     def apply(self, vectors: List[Vector], raw: bytes) -> None:
         """Run vectors that are spelled by `raw`, and count it as applied, as far as no transaction is open."""

@@ -109,6 +109,26 @@ def test_a_write_that_a_shutdown_holds_back_is_never_acknowledged(start_server):
         assert client.ask("GET", "key") == b"before"
 
 
+def test_client_pause_holds_what_a_master_sends_until_it_ends(start_server, bare_master):
+    server = start_server("--save", "")
+    with server.wire() as client:
+        ready_replica(client, bare_master)
+        offset = int(info(client)["master_repl_offset"])
+        client.command("CLIENT", "PAUSE", 100_000, "WRITE")
+        bare_master.link.sendall(encode("PING") + encode("SELECT", "0"))
+        until(lambda: int(info(client)["master_repl_offset"]) > offset)  # what is no write goes on
+        passed = int(info(client)["master_repl_offset"])
+        bare_master.link.sendall(encode("SET", "key", "value") + encode("PING"))
+        until(lambda: info(client, "clients")["blocked_clients"] == "1")
+        assert client.ask("GET", "key") is None
+        state = info(client)
+        assert int(state["master_repl_offset"]) == passed < int(state["slave_read_repl_offset"])
+        client.command("CLIENT", "UNPAUSE")
+        until(lambda: client.ask("GET", "key") == b"value")
+        until(lambda: info(client)["master_repl_offset"] == info(client)["slave_read_repl_offset"])
+        assert info(client, "clients")["blocked_clients"] == "0"
+
+
 def test_a_second_shutdown_joins_the_one_that_waits_and_changes_nothing(start_server):
     server = start_server("--repl-diskless-sync-delay", "0", "--save", "", "--shutdown-timeout", "30")
     with server.wire() as first, server.wire() as second, server.wire() as client:
