@@ -298,8 +298,12 @@ class Hash(IndexedDict):
         return self.deadlines is not None and self.deadlines.next_due(now_ms) is not None
 
     def pop_due(self, now_ms: int) -> list[bytes]:
-        """Remove the fields whose time has come; returns them, earliest first."""
+        """Remove the fields whose time has come; returns them, earliest first.
+
+        Of equal deadlines the one set first is first in a table and last in a packed hash, as in Redis.
+        """
         due: list[bytes] = []
+        times: list[int] = []
         deadlines = self.deadlines
         if deadlines is None:
             return due
@@ -307,9 +311,13 @@ class Hash(IndexedDict):
             field = deadlines.next_due(now_ms)
             if field is None:
                 break
+            times.append(deadlines.live[field])
             deadlines.discard(field)
             del self[field]
             due.append(field)
+        if len(due) > 1 and self.encoding is HASHTABLE:
+            backwards = sorted(range(len(due) - 1, -1, -1), key=times.__getitem__)  # which leaves equals as they come
+            due = [due[place] for place in backwards]
         if due:
             self.note_removed(due)
         return due

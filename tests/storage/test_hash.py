@@ -158,6 +158,18 @@ def test_a_small_hash_with_deadlines_is_seen_in_their_order(limits):
     value._check()
 
 
+@pytest.mark.parametrize("size, first", [(5, b"f2"), (600, b"f0")])
+def test_of_fields_due_together_the_packed_ones_go_last_first_and_those_of_a_table_in_order(limits, size, first):
+    value = made_of(numbered(size), limits)
+    for number in range(3):
+        value.set_deadline(b"f%d" % number, 20)
+    value.set_deadline(b"f3", 10)
+    due = value.pop_due(30)
+    assert due[:2] == [b"f3", first]
+    assert due[1:] == sorted(due[1:], reverse=size == 5)
+    value._check()
+
+
 def test_due_fields_are_popped_earliest_first_and_once(limits):
     value = made_of(numbered(5), limits)
     for number, deadline_ms in enumerate((30, 10, 20, 40)):
