@@ -119,7 +119,8 @@ def encode_bulk_run(values: Sequence[bytes], head: bytes = b"") -> bytes:
         lengths = list(lengths)
         if lengths.count(length) == count:
             # All of one length, as identifiers and counters often are: one separator, 69 -> 27 ns an element.
-            return b"%b%b\r\n%b\r\n" % (head, BULK[length], lead_of(length).join(values))
+            first = head + BULK[length] if head else BULK[length]
+            return b"%b\r\n%b\r\n" % (first, lead_of(length).join(values))
     # Each with all that stands before it: 57 -> 43 ns an element of LRANGE 100, when they were joined on CRLF.
     parts: list[bytes] = [CRLF] * (2 * count + 1)
     parts[0:-1:2] = map(lead_of, lengths)

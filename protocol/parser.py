@@ -371,15 +371,16 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
         stop = start + stride
         if stop > total:
             break
-        if start >= look_again and stop < total and pieces[stop] == head:
+        if stop < total and pieces[stop] == head and start >= look_again:
             run = _run_length(pieces, start, stride)
             look_again = start + LONG_RUN * stride
             if run:
                 columns = _columns(pieces, start, stride, run)
-                if columns is None or not _fit(unproved, headers):
+                if columns is None or (unproved and not _fit(unproved, headers)):
                     return _split_one_by_one(pieces)
+                begun = start
                 start += run * stride
-                if start == run * stride:
+                if not begun:
                     cut = pieces[start:]
                     if not cut or len(cut) < 2 * ARGUMENT_COUNT.get(cut[0], 0) + 1:
                         # Nothing else, but perhaps a command that the end of the buffer cut in two.
