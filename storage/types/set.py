@@ -157,6 +157,8 @@ class Set(IndexedDict):
             if is_integer(member):
                 if size < limits.set_max_intset_entries:
                     self.is_unsorted = True
+                elif not size and limits.set_max_listpack_entries and len(member) <= limits.set_max_listpack_value:
+                    self.encoding = LISTPACK  # a limit of 0: the first member finds no intset to begin with
                 else:
                     self.encoding = HASHTABLE
                     self.is_unsorted = False

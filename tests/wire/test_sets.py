@@ -174,6 +174,15 @@ def test_encoding_follows_the_members(wire):
     assert wire.ask("OBJECT", "ENCODING", "t") == b"hashtable"
 
 
+def test_a_set_may_never_be_an_intset(wire):
+    try:
+        wire.ask("CONFIG", "SET", "set-max-intset-entries", 0)
+        wire.ask("SADD", "s", 1)
+        assert wire.ask("OBJECT", "ENCODING", "s") == b"listpack"
+    finally:
+        wire.ask("CONFIG", "SET", "set-max-intset-entries", 512)
+
+
 @pytest.mark.parametrize(
     "before, command, events",
     [
