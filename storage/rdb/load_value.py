@@ -295,7 +295,7 @@ def _load_hash_with_deadlines(source: Source, kind: int, limits: EncodingLimits)
         raise source.fail("Hash with dup elements")
     if not table:
         return None
-    loaded = Hash.build(table, limits, deadlines)
+    loaded = Hash.build(table, limits, deadlines, kind == layout.HASH_LISTPACK_DEADLINES)
     if kind >= layout.HASH_DEADLINES:
         loaded.expect_deadlines()
     return loaded

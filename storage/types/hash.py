@@ -77,11 +77,15 @@ class Hash(IndexedDict):
         items: Mapping[bytes, bytes],
         limits: EncodingLimits,
         deadlines: Mapping[bytes, int] | None = None,
+        were_packed: bool = False,
     ) -> Hash:
-        """Make a hash of all its items at once, as a snapshot holds them. O(n) at C speed."""
+        """Make a hash of all its items at once, as a snapshot holds them. O(n) at C speed.
+
+        Of those that were packed only the number counts, however long they are.
+        """
         new = cls()
         new.update(items)
-        new.choose_encoding(limits)
+        new.choose_encoding(limits, were_packed)
         if deadlines:
             for field, deadline_ms in deadlines.items():
                 new.set_deadline(field, deadline_ms)
@@ -89,25 +93,18 @@ class Hash(IndexedDict):
 
     @classmethod
     def of_pairs(cls, items: Sequence[bytes], limits: EncodingLimits, were_packed: bool = False) -> Hash:
-        """`build` from fields each followed by its value; of a field that is there twice the last value stays.
-
-        Of those that were packed only the number counts, however long they are.
-        """
+        """`build` from fields each followed by its value; of a field that is there twice the last value stays."""
         new = cls()
         new.update(zip(items[::2], items[1::2]))
-        if not were_packed:
-            new.choose_encoding(limits)
-        elif len(new) > limits.hash_max_listpack_entries:
-            new.encoding = HASHTABLE
+        new.choose_encoding(limits, were_packed)
         return new
 
-    def choose_encoding(self, limits: EncodingLimits) -> None:
-        """See whether it is a hashtable by now. O(n)."""
+    def choose_encoding(self, limits: EncodingLimits, were_packed: bool = False) -> None:
+        """See whether it is a hashtable by now. O(n), but O(1) of items that were packed."""
         longest = limits.hash_max_listpack_value
-        if (
-            len(self) > limits.hash_max_listpack_entries
-            or max(map(len, self), default=0) > longest
-            or max(map(len, self.values()), default=0) > longest
+        if len(self) > limits.hash_max_listpack_entries or not (
+            were_packed
+            or (max(map(len, self), default=0) <= longest and max(map(len, self.values()), default=0) <= longest)
         ):
             self.encoding = HASHTABLE
 

@@ -202,9 +202,10 @@ def test_a_listpackex_stays_one_on_its_way_to_another_server(wire):
     wire.ask("HPERSIST", "h", "FIELDS", 1, "f")
     try:
         wire.ask("CONFIG", "SET", "rdb-target-version", 12)
+        wire.ask("CONFIG", "SET", "hash-max-listpack-value", 0)  # of what was packed only the number counts
         wire.ask("RESTORE", "copy", 0, wire.ask("DUMP", "h"))
     finally:
-        wire.ask("CONFIG", "SET", "rdb-target-version", 10)
+        wire.ask("CONFIG", "SET", "rdb-target-version", 10, "hash-max-listpack-value", 64)
     assert wire.ask("OBJECT", "ENCODING", "copy") == b"listpackex"
     assert wire.ask("HGETALL", "copy") == [b"f", b"v"]
     wire.ask("RESTORE", "old", 0, wire.ask("DUMP", "h"))  # 7.0 and 7.2 know no such encoding
