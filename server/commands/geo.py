@@ -14,7 +14,7 @@ from storage.errors import NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, CommandErr
 from storage.geo_search import find_within
 from storage.numeric import format_human, parse_float, parse_int
 from storage.partial_sort import first_in_order
-from storage.types.sorted_set import ADDED, CHANGED, SortedSet
+from storage.types.sorted_set import ADDED, CHANGED, SKIPLIST, SortedSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def geoadd(ctx: Session, argv: Argv) -> int:
             return 0
         positions = SortedSet.create(len(entries), max(len(member) for _, member in entries), limits)
         db.put(key, positions)
+    elif len(entries) > limits.zset_max_listpack_entries:
+        positions.encoding = SKIPLIST  # as in ZADD, the number of arguments decides beforehand
     added = changed = 0
     for score, member in entries:
         if only_new and member in positions or only_old and member not in positions:

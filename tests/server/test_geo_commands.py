@@ -31,6 +31,12 @@ def test_geoadd_states_zadd_and_propagates_scores(desk):
     ]
 
 
+def test_geoadd_of_more_than_a_listpack_holds_makes_a_skiplist_though_it_adds_none(desk):
+    desk.db.space.limits.zset_max_listpack_entries = 1
+    desk.run(geo.geoadd, "GEOADD", "s", "XX", *SICILY)
+    assert desk.db.peek(b"s").encoding == b"skiplist"
+
+
 def test_geoadd_options_choose_what_is_written_and_counted(desk):
     assert desk.run(geo.geoadd, "GEOADD", "s", "NX", "CH", "1", "1", "Palermo", "2", "2", "new") == 1
     assert desk.run(geo.geoadd, "GEOADD", "s", "XX", "CH", "1", "1", "Palermo", "2", "2", "other") == 1
