@@ -258,7 +258,6 @@ class Director:
         """Kill a client wherever it is; the next generation takes its place."""
         for player in self.rng.sample(self.living(), min(len(self.living()), 1 + self.options.clients // 50)):
             self.selector.unregister(player.pipe)
-            player.was_killed = True
             player.end()
             self.players.remove(player)
             self.play(roles.ROLES[player.name], player.slot, player.generation + 1)

@@ -53,7 +53,6 @@ class AppendLog:
         self.files = LogDirectory(services.config, services.log)
         self.thread = FsyncThread(reactor.watch, self.after_sync)
         self.state = OFF
-        self.is_base_needed = False
         self.descriptor = -1
         self.encoder = LogEncoder(self.config.aof_timestamp_enabled)
         self.runs: List[Tuple[int, List[Operation]]] = []  # of this turn, those on one database in a row

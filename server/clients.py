@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional, Sequence
 
-    from server.registry import CommandSpec
     from server.services import Services
 
 INFINITE = 1 << 63
@@ -174,7 +173,7 @@ class Clients:
 
     # Pausing ---------------------------------------------------------------------------------------------------
 
-    def is_held(self, session: Session, spec: CommandSpec) -> bool:
+    def is_held(self, session: Session) -> bool:
         """Whether CLIENT PAUSE concerns this session; links to replicas go on, a master's stream waits by itself."""
         return session.kind not in (b"replica", b"master")
 

@@ -115,7 +115,7 @@ class Gate:
             raise CommandError(b"ERR Replica can't interact with the keyspace")
         if session.kind == b"replica" and spec.name not in RUNS_ON_LINK:
             return self.services.replication.primary.reject_reply(session, spec.name)
-        if mode & (when.PAUSED_ALL | when.PAUSED_WRITES) and self.services.clients.is_held(session, spec):
+        if mode & (when.PAUSED_ALL | when.PAUSED_WRITES) and self.services.clients.is_held(session):
             session.halted |= PAUSED
             self.services.clients.hold(session, argv)
             return ASIDE

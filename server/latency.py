@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from server.session import Session
 
 MAX_SAMPLES = 160
-NEVER_NS = 1 << 62
 
 
 class Series:

@@ -69,7 +69,6 @@ class Sink(SnapshotSink):
         self.loaded = 0
         self.lapsed = 0
         self.empty = 0
-        self.is_log_base = False
         self.number = -1
         self.select(0)
 
@@ -96,7 +95,6 @@ class Sink(SnapshotSink):
             self.loader.used_memory = int(value)
             self.log.notice("RDB memory usage when created %.2f Mb" % (int(value) / (1 << 20)))
         elif name == b"aof-base" and value == b"1":
-            self.is_log_base = True
             self.log.notice("RDB is base AOF")
         elif name in (b"repl-id", b"repl-offset", b"repl-stream-db"):
             self.loader.replication[name] = value

@@ -23,7 +23,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _STANDARD_OUTPUT = 1
 MAX_PROVOKED = 10  # lines a second: nobody fills the disk by what is wrong with what it sends
 
-ROLE_CHILD, ROLE_MASTER, ROLE_REPLICA, ROLE_SENTINEL = "C", "M", "S", "X"
+ROLE_CHILD, ROLE_MASTER, ROLE_REPLICA = "C", "M", "S"
 
 
 class Log:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 FAILURES_BEFORE_DELAY = 3
 MAX_DELAY_MINUTES = 60
 RETRY_S = 0.1  # a turn of Redis's cron
-IN_PROGRESS = b"ERR Background append only file rewriting already in progress"
-CANNOT_START = b"ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
 CANNOT_TURN_ON = "Unable to turn on AOF. Check server logs."
 
 

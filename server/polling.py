@@ -44,15 +44,6 @@ class Poller:
         key = self.selector.unregister(sock)
         self.targets.pop(key.fd, None)
 
-    def get_map(self) -> Any:
-        """The selector's own table of descriptors."""
-        return self.selector.get_map()
-
-    def descriptors(self) -> List[int]:
-        """Every registered descriptor, and the selector's own: what a forked child closes."""
-        own = [self.epoll.fileno()] if self.epoll is not None else []
-        return list(self.targets) + own
-
     def close(self) -> None:
         self.targets.clear()
         self.selector.close()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Operation = Tuple[int, Sequence[bytes]]
 
+
 class Moment:
     """A turn in which something was propagated, and how long the stream and the log were at its end.
 

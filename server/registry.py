@@ -40,7 +40,6 @@ ASKING = 1 << 12
 FAST = 1 << 13
 NO_AUTH = 1 << 14
 MAY_REPLICATE = 1 << 15  # may propagate although it is no write; not shown to clients
-SENTINEL = 1 << 16  # not shown
 NO_MANDATORY_KEYS = 1 << 17
 PROTECTED = 1 << 18  # needs its own switch in the configuration; not shown
 NO_ASYNC_LOADING = 1 << 19
@@ -252,19 +251,6 @@ class CommandSpec:
 
     def __repr__(self) -> str:
         return f"<CommandSpec {self.name.decode()}>"
-
-    @property
-    def own_name(self) -> bytes:
-        """The last word of the name: b"encoding" of b"object|encoding"."""
-        return self.name.rpartition(b"|")[2]
-
-    @property
-    def is_fast(self) -> bool:
-        return bool(self.flags & FAST)
-
-    @property
-    def movable(self) -> bool:
-        return bool(self.flags & MOVABLE_KEYS)
 
     @property
     def has_keys(self) -> bool:

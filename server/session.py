@@ -36,11 +36,10 @@ REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP = 0, 1, 2, 3
 
 MAX_DRAWN = 1 << 26  # elements drawn with repetition; Redis would go on until its memory is used up
 LEAST_ELEMENT_BYTES = 6  # of an empty string in a reply
-MAX_REPLY_CHUNK = 16 * 1024  # a longer bulk string is not copied into its reply
 
 
 class Session:
-    """The state of one client. `id` grows from 1 and is never used twice."""
+    """The state of one client. `id` grows and is never used twice."""
 
     __slots__ = (
         "id",
@@ -66,7 +65,6 @@ class Session:
         "created_ms",
         "used_ms",
         "command",
-        "commands_run",
         "net_in",
         "large_input",
         "large_input_ms",
@@ -109,7 +107,6 @@ class Session:
         self.kind = b"normal"  # normal, pubsub, replica, master: the class of output limits
         self.created_ms = self.used_ms = server.keyspace.clock.now_ms
         self.command: Optional[CommandSpec] = None  # the last one
-        self.commands_run = 0
         self.net_in = 0
         self.large_input = 0  # the longest beginning of a vector lately, and when
         self.large_input_ms = 0

@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 RETRY_AFTER_S = 5  # a save point waits this long after a failure
 SYNC_EVERY_BYTES = 4 << 20  # rdb-save-incremental-fsync: never much unwritten data in the system's hands
 NEVER = 1 << 63
-IN_PROGRESS = b"ERR Background save already in progress"
-OTHER_CHILD = (
-    b"ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
-    b"BGSAVE whenever possible."
-)
 
 
 class Snapshots:

@@ -65,13 +65,10 @@ TIMEOUT_NOT_INTEGER = b"ERR timeout is not an integer or out of range"
 TIMEOUT_NEGATIVE = b"ERR timeout is negative"
 TIMEOUT_OUT_OF_RANGE = b"ERR timeout is out of range"
 NUMKEYS_NOT_POSITIVE = b"ERR numkeys should be greater than 0"
-AT_LEAST_ONE_KEY = b"ERR at least 1 input key is needed for this command"
 LIMIT_NEGATIVE = b"ERR LIMIT can't be negative"
 
 # State.
 BUSY_KEY = b"BUSYKEY Target key name already exists."
-INVALID_HLL = b"WRONGTYPE Key is not a valid HyperLogLog string value."
-CORRUPT_HLL = b"INVALIDOBJ Corrupted HLL object detected"
 EXEC_ABORTED = b"EXECABORT Transaction discarded because of previous errors."
 READ_ONLY = b"READONLY You can't write against a read only replica."
 OUT_OF_MEMORY = b"OOM command not allowed when used memory > 'maxmemory'."

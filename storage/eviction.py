@@ -117,9 +117,6 @@ class Chooser:
         """How many keys of a database may be given up."""
         return len(db.lapses) if self.only_volatile else len(db.data)
 
-    def has_candidates(self) -> bool:
-        return any(map(self.candidates, self.space.databases))
-
     def choose(self) -> tuple[Database, bytes] | None:
         """The next key to give up, or None if there is none. O(samples x databases in use)."""
         if self.order == "random":

@@ -117,10 +117,9 @@ class RawLink:
         return reply
 
     def pipeline(self, commands) -> list:
-        """Send all commands, reading while sending, and return all replies. After `Lost`, `replied` counts them."""
+        """Send all commands, reading while sending, and return all replies."""
         started = time.perf_counter()
         data = memoryview(b"".join([encode(argv) for argv in commands]))
-        self.replied = 0
         try:
             while data:
                 readable, writable, _ = select.select([self.socket], [self.socket], [], PATIENCE_S)
@@ -135,7 +134,6 @@ class RawLink:
         replies = []
         for _ in commands:
             replies.append(self.read())
-            self.replied += 1
         self.meter.took(time.perf_counter() - started, len(replies))
         return replies
 

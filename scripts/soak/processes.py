@@ -35,7 +35,6 @@ class Player:
         self.generation = role.generation
         self.buffer = b""
         self.has_ended = False
-        self.was_killed = False
         self.is_stopped = False
         sys.stdout.flush()
         self.pipe, writer = os.pipe()

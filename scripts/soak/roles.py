@@ -480,7 +480,6 @@ class Deep(Role):
     """Pipelines up to 10,000 deep: every reply, in order."""
 
     name = "pipeline"
-    MAX_DEPTH = 10_000
 
     def setup(self) -> None:
         self.key = f"pipeline:{self.identity}"

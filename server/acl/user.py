@@ -193,5 +193,3 @@ def merge_selectors(words: Sequence[bytes]) -> Tuple[List[bytes], bytes | None]:
         else:
             merged.append(word)
     return merged, open_words[0] if open_words else None
-
-

@@ -16,7 +16,7 @@ from protocol.reply import OK, Attribute, BigNumber, ErrorReply, Map, Multi, Pus
 from server.number_arguments import integer, not_negative
 from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group, subcommand_syntax
 from storage import sizes
-from storage.errors import CommandError
+from storage.errors import NO_SUCH_KEY, CommandError
 from storage.globbing import compile_glob
 from storage.numeric import leading_int
 from storage.types import byte_strings, kinds
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 server = Group("server")
 
-NO_SUCH_KEY = b"ERR no such key"
 LRU_CLOCK = (1 << 24) - 1
 REPORT_BEGINS = "\n\n=== REDIS BUG REPORT START: Cut & paste starting from here ==="
 FUZZ_ROUNDS = 20_000

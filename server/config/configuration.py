@@ -259,5 +259,3 @@ def _words_of(directive: Directive, text: bytes) -> list[bytes]:
 def _failed(name: bytes, reason: str) -> CommandError:
     text = b"ERR CONFIG SET failed (possibly related to argument '%s') - " % name
     return CommandError((text + reason.encode("utf-8", "replace")).translate(_ONE_LINE))
-
-

@@ -47,7 +47,6 @@ class FullSync:
         self.is_to_sockets = False  # of the running child
         self.pipe = -1
         self.is_pipe_watched = False
-        self.is_pipe_at_end = False
         self.outcome: Optional[bool] = None  # of the child, when it has ended before the pipe was read to its end
         self.moved_s = monotonic()  # when a transfer last moved
         self.poll_s = 0.0  # when the loop will turn for a transfer
@@ -180,7 +179,6 @@ class FullSync:
                 replica.session.send_encoded(b"$EOF:%b\r\n" % mark)
             os.set_blocking(reader, False)
             self.pipe = reader
-            self.is_pipe_at_end = False
             self.watch_pipe(True)
             child = services.children.current
             if child is not None:
@@ -221,7 +219,6 @@ class FullSync:
             self.log.notice(
                 "Diskless rdb transfer, done reading from pipe, %d replicas still up." % len(receivers)
             )
-            self.is_pipe_at_end = True
             self.watch_pipe(False)
             os.close(self.pipe)
             self.pipe = -1

@@ -124,5 +124,3 @@ class Interpreter:
         if chunk.__class__ is tuple:
             raise SyntaxError("%s.lua: %s" % (name, chunk[1].decode()))
         return chunk
-
-

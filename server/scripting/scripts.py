@@ -136,5 +136,3 @@ def split_shebang(text: bytes) -> Tuple[int, bytes]:
                 raise CommandError(b"ERR Unexpected flag in script shebang: " + name)
             flags |= FLAG_NAMES[name]
     return flags, newline + rest
-
-

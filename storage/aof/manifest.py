@@ -163,12 +163,6 @@ class Manifest:
         self.base = LogFile(name, 1, BASE)
         return self.base
 
-    def drop_missing_increment(self) -> LogFile:
-        """Forget the newest increment, whose file could not be opened."""
-        part = self.increments.pop()
-        self.increment_sequence -= 1
-        return part
-
     def take_history(self) -> list[LogFile]:
         """The files to remove, which the manifest then no longer names."""
         history, self.history = self.history, []

@@ -59,7 +59,6 @@ NEWEST_TYPE = 25
 VALKEY_HASH_DEADLINES = 22  # in a file or payload of Valkey's version
 
 # Lengths: below 0x40 the byte itself, below 0x80 14 bits, then these, then encoded strings.
-LENGTH_14 = 0x40
 LENGTH_32 = 0x80
 LENGTH_64 = 0x81
 ENCODED = 0xC0

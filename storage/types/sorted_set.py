@@ -81,7 +81,7 @@ class SortedSet(Table):
     | get, in, len                           | O(1)                                            |
     | add, remove                            | O(log n), O(1) while the order is not built     |
     | rank, interval, count                  | O(log n)                                        |
-    | columns, by_rank, select               | O(log n + k), whatever the offset               |
+    | columns, select                        | O(log n + k), whatever the offset               |
     | remove_ranks, remove_range             | O(log n + k)                                    |
     | pop_min, pop_max                       | O(k)                                            |
     | random_member, sample, repeat          | O(log n) a member                               |
@@ -263,10 +263,6 @@ class SortedSet(Table):
             members.reverse()
             scores.reverse()
         return members, scores
-
-    def by_rank(self, start: int, stop: int, reverse: bool = False) -> list[tuple[bytes, float]]:
-        """The (member, score) pairs of the ranks [start, stop), counted from the highest if `reverse`."""
-        return list(zip(*self.columns(start, stop, reverse)))
 
     def select(self, bounds: Bounds, reverse: bool = False, offset: int = 0, count: int = -1) -> Columns:
         """The members and scores within bounds, as two lists: `count` (negative: all) from `offset` on."""

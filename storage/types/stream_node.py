@@ -132,9 +132,6 @@ class Node:
             sizes += [item.__sizeof__() for item in self.bodies[0]] * len(self.bodies)
         return sizes
 
-    def is_open(self) -> bool:
-        return bool(self.ids)
-
     def open(self) -> None:
         if not self.ids:
             self.ids, self.texts, self.bodies = self.unpack()

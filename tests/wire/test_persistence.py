@@ -481,5 +481,3 @@ def test_the_checking_tools_of_redis_agree(start_server, real_server):
             pytest.skip(f"no {tool} here")
         result = subprocess.run([program, str(server.directory / path)], capture_output=True, text=True, timeout=30)
         assert result.returncode == 0, result.stdout
-
-

@@ -8,8 +8,6 @@ import pytest
 
 from tests.harness.wire import Closed, Timeout, encode, encode_all
 
-MEGABYTE = 1024 * 1024
-
 
 def test_a_subscriber_that_does_not_read_is_dropped_and_the_others_hear_everything(start_server):
     server = start_server("--client-output-buffer-limit", "pubsub 4mb 0 0")

@@ -92,13 +92,6 @@ def test_a_single_file_of_an_older_server_becomes_the_base():
     assert manifest.replace_base(b"appendonly.aof", True).name == b"appendonly.aof.2.base.rdb"
 
 
-def test_an_increment_that_could_not_be_opened_gives_its_number_back():
-    manifest = Manifest()
-    manifest.add_increment(b"log")
-    manifest.drop_missing_increment()
-    assert manifest.add_increment(b"log").sequence == 1
-
-
 @pytest.mark.parametrize("name", [b"plain", b"with space", b'quo"te', b"back\\slash", b"\xff\n\t\x01", b"it's", b""])
 def test_a_name_is_read_back_as_it_was_quoted(name):
     assert split_words(quote_word(name) + b" next") == [name, b"next"]
