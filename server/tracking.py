@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from server.registry import CommandSpec
     from server.services import Services
     from server.session import Session
+    from server.timers import Timer
     from storage.database import Database
     from storage.events import Event
 
@@ -99,6 +100,7 @@ class TrackingTable:
         self.victims: List[bytes] = []  # oldest keys last, as they were when the list was made
         self.turns_over_limit = 0
         self.precedes_reply = False  # what is told now: of a flush its client waits for, of keys given up for a command
+        self.shrinking: Optional[Timer] = None  # one chain of turns, however often the limit is set
         services.config.on_change("tracking-table-max-keys", self.follow)
         self.flushed_in = -1  # the batch of changes that was answered with one message for all databases
 
@@ -258,14 +260,16 @@ class TrackingTable:
 
     def follow(self, config: Any) -> None:
         """Obey another limit, once CONFIG SET is answered."""
-        self.services.timers.at(0.0, self.keep_to_limit)
+        if self.shrinking is not None:
+            self.shrinking.cancel()
+        self.shrinking = self.services.timers.at(0.0, self.keep_to_limit)
 
     def keep_to_limit(self) -> None:
         """The limit may have been lowered: let go of keys, some at a time."""
         limit = self.services.config.tracking_table_max_keys
         if limit and len(self.table) > limit:
             self.shrink(limit)
-            self.services.timers.at(monotonic() + SHRINK_EVERY_S, self.keep_to_limit)
+            self.shrinking = self.services.timers.at(monotonic() + SHRINK_EVERY_S, self.keep_to_limit)
 
     def broadcast(self) -> None:
         """Before sleeping: tell broadcasting clients of the keys that changed in this turn."""
