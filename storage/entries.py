@@ -46,11 +46,15 @@ class Entries:
     @property
     def can_jump(self) -> bool:
         if not self._is_tried:
-            self._is_tried = True
-            found = find_jump()
-            if found is not None and is_as_assumed(found[0]):
-                self._jump, self._run = found
+            self.find_out()
         return self._jump is not None
+
+    def find_out(self) -> None:
+        """Try whether tables are laid out as this module assumes; the first to ask `can_jump` does it otherwise."""
+        self._is_tried = True
+        found = find_jump()
+        if found is not None and is_as_assumed(found[0]):
+            self._jump, self._run = found
 
     def tries(self, table: Mapping[bytes, Any]) -> float:
         """How many tries a random key takes, in the mean. O(1)."""
