@@ -10,7 +10,6 @@ to be dead before the other side has said a word, the transfer begins anew over 
 
 from __future__ import annotations
 
-import select
 import selectors
 import socket
 from errno import EAGAIN, EINPROGRESS, EWOULDBLOCK
@@ -259,9 +258,11 @@ class Migration:
             if left_s <= 0:
                 self.time_out(transfer)
                 break
-            writable = [transfer.socket] if transfer.wants_write() else []
-            ready = select.select([transfer.socket], writable, [], left_s)
-            if ready[0] or ready[1]:
+            with selectors.DefaultSelector() as selector:  # `select.select` takes no descriptors from 1024 on
+                writes = selectors.EVENT_WRITE if transfer.wants_write() else 0
+                selector.register(transfer.socket, selectors.EVENT_READ | writes)
+                is_ready = bool(selector.select(left_s))
+            if is_ready:
                 transfer.proceed()
         return transfer.reply
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -420,6 +421,26 @@ def test_migrate_keeps_its_connection_for_the_next_key_and_notices_when_it_is_go
         other.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert wire.ask("MIGRATE", *place, "k3", 0, 5000) == b"OK"
         assert other.ask("GET", "k3") == b"3"
+
+
+def test_migrate_in_a_transaction_works_among_more_than_a_thousand_connections(start_server):
+    """It waited with `select`, which takes no descriptors from 1024 on."""
+    source, target = start_server("--save", ""), start_server("--save", "")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2500:
+        pytest.skip("too few descriptors are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2500), hard))
+    others = []
+    try:
+        with source.wire() as wire:
+            others += [socket.create_connection(("127.0.0.1", source.port)) for _ in range(1050)]
+            wire.ask("SET", "k", "v")
+            migrate = [b"MIGRATE", b"127.0.0.1", b"%d" % target.port, b"k", b"0", b"5000"]
+            assert wire.pipeline([[b"MULTI"], migrate, [b"EXEC"]])[-1] == b"*1\r\n+OK\r\n"
+    finally:
+        for other in others:
+            other.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_migrate_says_what_is_wrong(wire):
