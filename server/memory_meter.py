@@ -85,6 +85,15 @@ class MemoryMeter:
             self.peak_bytes = used
         return used
 
+    def leave_out(self, load: Callable[[], Any]) -> Any:
+        """Run `load`, which brings in a part of the program: it is not counted, either. Returns what `load` does."""
+        before = self.used_bytes()
+        peak = self.peak_bytes
+        loaded = load()
+        self.program_bytes += max(0, self.used_bytes() - before)
+        self.peak_bytes = peak
+        return loaded
+
     def heap_bytes(self, ask: Callable[[], tuple[int, int]]) -> int:
         """What malloc has handed out: as it says, or guessed if asking would hold up everybody."""
         guess = self.guess

@@ -145,7 +145,8 @@ class Engine:
         """The Lua state of scripts or of functions; raises CommandError where there is no interpreter."""
         found = self.interpreters.get(is_eval)
         if found is None:
-            found = self.interpreters[is_eval] = Interpreter(self.host(), is_eval)
+            memory = self.services.info.memory
+            found = self.interpreters[is_eval] = memory.leave_out(lambda: Interpreter(self.host(), is_eval))
         return found
 
     # Running ---------------------------------------------------------------------------------------------------

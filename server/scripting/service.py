@@ -35,18 +35,22 @@ class Scripting:
 
     def engine(self) -> Engine:
         if self._engine is None:
-            from server.scripting.engine import Engine
-
-            engine = self._engine = Engine(self.services)
+            engine = self._engine = self.services.info.memory.leave_out(self.make_engine)
             engine.serve_others = self.reactor.serve_others
             engine.is_stopping = lambda: self.reactor.stopping
         return self._engine
 
+    def make_engine(self) -> Engine:
+        from server.scripting.engine import Engine
+
+        return Engine(self.services)
+
     def scripts(self) -> Scripts:
         if self._scripts is None:
+            engine = self.engine()  # first: it is what takes memory
             from server.scripting.scripts import Scripts
 
-            self._scripts = Scripts(self.engine())
+            self._scripts = Scripts(engine)
         return self._scripts
 
     def evaluate(self, ctx: Session, argv: Sequence[bytes], by_digest: bool, read_only: bool) -> Any:

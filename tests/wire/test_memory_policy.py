@@ -336,6 +336,12 @@ def test_used_memory_grows_by_what_the_process_grows(name, start_server):
     assert abs(said - real) < bench_memory.TOLERANCE * real + 1_000_000
 
 
+def test_the_interpreter_of_scripts_is_no_data(limited):
+    before = field(limited, "memory", "used_memory")
+    skip_without_interpreter(limited)
+    assert field(limited, "memory", "used_memory") < before + 600_000  # it takes more than twice as much
+
+
 CLIENTS_LIMIT = 3_000_000
 
 
