@@ -259,4 +259,3 @@ class Connection:
             except OSError:
                 pass
         self.socket.close()
-

@@ -6,7 +6,7 @@ and closes doomed connections. System calls stand together and the interpreter's
 write connection by connection costs 30 % at a pipeline depth of 16.
 
 Writability is armed only for leftovers of a write; nothing else ever calls `selector.modify`. An error on one
-connection ends that connection, never the loop.
+connection ends that connection, never the loop; one that belongs to no connection is logged, and the loop goes on.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ EXPIRY_BUDGET_NS = 2_000_000
 FREEING_BUDGET_NS = 2_000_000
 FREEING_BUDGET_NS_BESIDE_EXPIRY = 500_000
 MAX_WAIT_S = 3600.0
+FAULT_PAUSE_S = 1.0  # until a timer that has failed is tried again, and between two faults in the log
 
 
 class Reactor:
@@ -40,12 +41,14 @@ class Reactor:
         self.services = services
         self.selector = Poller()
         self.timers = services.timers
+        self.timers.on_fault = self.try_later
         self.leftovers: List[Connection] = []
         self.running: List[Connection] = []  # this turn's, while they run
         self.before_sleep: List[Callable[[], None]] = []  # in order; see server.app
         self.on_close: Callable[[Connection], None] = lambda connection: None
         self.stopping = False
         self.has_more_to_do = False  # expiry or freeing was cut short: do not sleep
+        self.fault_logged_s = -FAULT_PAUSE_S
 
     # Registration ----------------------------------------------------------------------------------------------
 
@@ -64,7 +67,11 @@ class Reactor:
     def run(self) -> None:
         """Turn until `stop`."""
         while not self.stopping:
-            self.turn(self.wait_s())
+            try:
+                self.turn(self.wait_s())
+            except Exception:
+                self.note_fault("in a turn of the loop")
+                self.take_up()
 
     def stop(self) -> None:
         self.stopping = True
@@ -113,7 +120,10 @@ class Reactor:
         for target, mask in events:
             if target.__class__ is not self.connection_class:
                 if callable(target):
-                    target()
+                    try:
+                        target()
+                    except Exception:
+                        self.note_fault("while a socket of the server's own was read")
                     continue
             if mask & WRITE and target.armed:
                 self.services.unsent.append(target.session)
@@ -168,6 +178,29 @@ class Reactor:
         dispatch.depth = 0
         connection.session.doom()
 
+    def note_fault(self, place: str) -> None:
+        """A fault of this program that belongs to no client: log it whole, though not over and over, and live on."""
+        import traceback
+
+        services = self.services
+        services.stats.unexpected_errors += 1
+        now_s = monotonic()
+        if now_s - self.fault_logged_s >= FAULT_PAUSE_S:
+            self.fault_logged_s = now_s
+            services.log.warning("Fault %s:\n%s" % (place, traceback.format_exc()))
+
+    def try_later(self, call: Callable[[], None]) -> None:
+        """A timer has failed, perhaps for want of descriptors: without it a service may come to a standstill."""
+        self.note_fault("in a timer")
+        self.timers.at(monotonic() + FAULT_PAUSE_S, call)
+
+    def take_up(self) -> None:
+        """After a turn that was not finished: nobody's reply stays unsent."""
+        services = self.services
+        services.dispatch.current = services.dispatch.caller = None
+        services.dispatch.depth = 0
+        services.unsent += [session for session in services.clients if session.out]
+
     def before_sleeping(self) -> None:
         """Timers, expiry, woken clients, then the services' own steps: all before anything is written."""
         services = self.services
@@ -196,7 +229,10 @@ class Reactor:
         if services.resumed:
             self.run_resumed()
         for step in self.before_sleep:
-            step()
+            try:
+                step()
+            except Exception:
+                self.note_fault("in what is done before sleeping")
 
     def run_resumed(self) -> None:
         """Go on with the input of clients that were blocked or paused a moment ago."""

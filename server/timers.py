@@ -33,12 +33,13 @@ class Timer:
 class TimerQueue:
     """A heap of timers. Adding O(log n), the time to the next O(1) amortised."""
 
-    __slots__ = ("heap", "sequence", "cancelled")
+    __slots__ = ("heap", "sequence", "cancelled", "on_fault")
 
     def __init__(self) -> None:
         self.heap: List[Tuple[float, int, Timer]] = []
         self.sequence = 0  # keeps timers of the same time in the order they were added
         self.cancelled = 0
+        self.on_fault: Optional[Callable[[Callable[[], None]], None]] = None  # told of a call that has raised
 
     def __len__(self) -> int:
         return len(self.heap) - self.cancelled
@@ -77,8 +78,13 @@ class TimerQueue:
                 due.append(timer)
         for timer in due:
             call, timer.call = timer.call, None
-            if call is not None:
-                call()
-            else:
+            if call is None:
                 self.cancelled -= 1  # cancelled by an earlier one of these calls
+                continue
+            try:
+                call()
+            except Exception:
+                if self.on_fault is None:
+                    raise
+                self.on_fault(call)
         return len(due)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from time import monotonic
 
 import pytest
 
@@ -11,6 +12,7 @@ from server.app import Application
 from server.config.command_line import configure
 from server.log import Log
 from server.polling import MAX_EVENTS, READ, Poller
+from server.reactor import FAULT_PAUSE_S
 
 
 @pytest.fixture
@@ -104,6 +106,77 @@ def test_commands_of_who_leaves_no_stamps_use_up_a_turn_like_others(app, monkeyp
         for _ in range(4):
             app.reactor.turn(0.0)
         assert unseen.recv(100) == b":0\r\n" * 2
+
+
+def fail(*_):
+    raise OSError("too many open files")
+
+
+def ask(app, client) -> bytes:
+    client.sendall(b"PING\r\n")
+    app.reactor.turn(0.1)
+    return client.recv(100)
+
+
+def test_a_timer_that_fails_is_tried_again_and_the_others_run(app):
+    calls = []
+
+    def fail_once():
+        calls.append("first")
+        if len(calls) == 1:
+            fail()
+
+    now_s = monotonic()
+    app.services.timers.at(now_s, fail_once)
+    app.services.timers.at(now_s, lambda: calls.append("other"))
+    app.services.timers.run_due(now_s)
+    assert calls == ["first", "other"]
+    app.services.timers.run_due(monotonic() + FAULT_PAUSE_S)
+    assert calls == ["first", "other", "first"]
+    assert app.services.stats.unexpected_errors == 1
+
+
+def test_a_step_before_sleeping_that_fails_keeps_nobody_from_being_answered(app):
+    app.reactor.before_sleep = [fail, *app.reactor.before_sleep]
+    with connect(app) as client:
+        assert ask(app, client) == b"+PONG\r\n"
+    assert app.services.stats.unexpected_errors > 0
+
+
+def test_a_watched_socket_that_fails_does_not_end_the_turn(app):
+    ours, theirs = socket.socketpair()
+    with ours, theirs, connect(app) as client:
+        app.reactor.watch(ours, fail)
+        theirs.send(b"x")
+        assert ask(app, client) == b"+PONG\r\n"
+        app.reactor.unwatch(ours)
+
+
+def test_the_loop_goes_on_after_a_turn_that_failed_and_sends_what_it_left(app, monkeypatch):
+    messages = []
+
+    class Heard(Log):
+        def warning(self, text: str) -> None:
+            messages.append(text)
+
+    app.services.log = Heard("nothing")
+    write_all, turns = app.reactor.write_all, []
+
+    def fail_first(ready):
+        turns.append(1)
+        if len(turns) <= 2:
+            fail()
+        if len(turns) == 4:
+            app.reactor.stop()
+        write_all(ready)
+
+    with connect(app) as client:
+        client.sendall(b"PING\r\n")
+        monkeypatch.setattr(app.reactor, "write_all", fail_first)
+        app.services.timers.at(monotonic() + 0.01, lambda: None)
+        app.reactor.run()
+        assert client.recv(100) == b"+PONG\r\n"
+    assert len(messages) == 1 and "too many open files" in messages[0]  # two faults, one entry
 
 
 def test_a_turn_hears_some_of_a_crowd_and_the_next_turns_the_others():
