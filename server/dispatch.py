@@ -422,6 +422,11 @@ class Dispatcher:
         self.stats.unexpected_errors += 1
         self.services.log.warning("Fault in %s:\n%s" % (spec.name.decode(), traceback.format_exc()))
 
+    def abandon(self) -> None:
+        """After a fault in the middle of anything: nothing is under way any more."""
+        self.current = self.caller = None
+        self.depth = 0
+
     # Changes ---------------------------------------------------------------------------------------------------
 
     def settle(self, session: Session | None, spec: CommandSpec | None, argv: Sequence[bytes] | None) -> None:

@@ -173,9 +173,7 @@ class Reactor:
         services = self.services
         services.stats.unexpected_errors += 1
         services.log.warning("Fault while serving %r:\n%s" % (connection.session, traceback.format_exc()))
-        dispatch = services.dispatch
-        dispatch.current = dispatch.caller = None
-        dispatch.depth = 0
+        services.dispatch.abandon()
         connection.session.doom()
 
     def note_fault(self, place: str) -> None:
@@ -197,8 +195,7 @@ class Reactor:
     def take_up(self) -> None:
         """After a turn that was not finished: nobody's reply stays unsent."""
         services = self.services
-        services.dispatch.current = services.dispatch.caller = None
-        services.dispatch.depth = 0
+        services.dispatch.abandon()
         services.unsent += [session for session in services.clients if session.out]
 
     def before_sleeping(self) -> None:
