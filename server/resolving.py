@@ -56,10 +56,14 @@ class Lookup:
         self._on_found(self.places, self.error)
 
     def _start(self, host: str, port: int) -> bool:
-        """Ask in a thread; where there are none, ask here and return False."""
+        """Ask in a thread; where there are none, ask here and return False, as where there are no descriptors left."""
         import _thread
 
-        self._receiver, self._sender = socket.socketpair()
+        try:
+            self._receiver, self._sender = socket.socketpair()
+        except OSError as error:
+            self.error = error.strerror or str(error)
+            return False
         self._reactor.watch(self._receiver, self._receive)
         try:
             _thread.start_new_thread(self._ask_and_tell, (host, port))
