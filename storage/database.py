@@ -19,7 +19,7 @@ from itertools import repeat
 from storage.deadlines import NEVER_MS, Deadlines
 from storage.errors import WrongType
 from storage.events import DEL, EXPIRED, HEXPIRED, KEYMISS, NEW
-from storage.scan_index import GROWS_FROM, GrowingIndex, HashIndex
+from storage.scan_index import GrowingIndex, HashIndex, begun_index, grown_index, whole_index
 from storage.types.hash import Hash
 
 TYPE_CHECKING = False
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from storage.scan_index import RandomSource
 
     T = TypeVar("T")
-
-GROWING_NS_WHEN_ASKED = 1 << 62  # somebody needs all of it
 
 
 class Database:
@@ -384,22 +382,17 @@ class Database:
     # Walking ---------------------------------------------------------------------------------------------------
 
     def key_index(self) -> HashIndex:
-        """The order in which SCAN walks; built at the first call in O(n log n) and kept from then on."""
+        """The order in which SCAN walks; built at the first call, in O(n), and kept from then on."""
         index = self.index
-        if index is None:
-            index = self.index = HashIndex(self.data)
-        elif index.__class__ is GrowingIndex:
-            self.grow_index(GROWING_NS_WHEN_ASKED)
-            return self.key_index()
+        if index.__class__ is not HashIndex:
+            index = self.index = whole_index(index, self.data)
         return index
 
     def begin_index(self) -> bool:
         """See to it that there will be an index; True if there is. That of many keys is made by `grow_index`."""
         if self.index is None:
-            if len(self.data) < GROWS_FROM:
-                self.key_index()
-            else:
-                self.index = GrowingIndex(self.data, self.space.entries)
+            self.index = begun_index(self.data, self.space.entries)
+            if self.has_growing_index():
                 self.space.grows_indexes = True
         return self.index.__class__ is HashIndex
 
@@ -408,12 +401,8 @@ class Database:
 
     def grow_index(self, budget_ns: int) -> bool:
         """Go on making the index for about this long; True if there is nothing to do any more."""
-        index = self.index
-        if index.__class__ is GrowingIndex and index is not None:
-            if not index.grow(budget_ns):
-                return False
-            self.index = HashIndex.like(index)
-        return True
+        self.index = grown_index(self.index, budget_ns)
+        return not self.has_growing_index()
 
     def pick(self, rng: RandomSource) -> bytes:
         """Any key, each with the same chance, also one whose time has come. For samples: never waits for an index.
@@ -422,7 +411,7 @@ class Database:
         there are no keys.
         """
         index = self.index
-        if index is None or index.__class__ is GrowingIndex:
+        if index.__class__ is not HashIndex:
             entries = self.space.entries
             if entries.can_jump:
                 if entries.is_sparse(self.data):
@@ -471,6 +460,6 @@ class Database:
         assert all(key in self.data for key in self.access)
         self.deadlines._check()
         self.field_deadlines._check()
-        if self.index is not None and self.index.__class__ is HashIndex:
+        if self.index is not None and not self.has_growing_index():
             self.index._check()
             assert len(self.index) == len(self.data)

@@ -51,6 +51,7 @@ BULK_KEYS = 40  # most keys a page gets on average when built at once; few then 
 MAX_SLOTS_PER_PAGE = 16  # good hashes need 4 to 8; with bad ones a page grows instead of the directory
 MIN_DEPTH = 1  # so that one page never holds both signs, and the order of hash() is the order of places
 GROWS_FROM = 10_000  # keys; the index of fewer is made at once, in 4 ms
+WHOLE_NS = 1 << 62  # a budget that nothing exceeds
 SPARSE = 4  # slots per page at which the directory may halve
 
 
@@ -380,6 +381,23 @@ class GrowingIndex(HashIndex):
             # The table was laid out anew meanwhile, and the walk has missed some keys.
             self._is_again = True
             self._walk = self._entries.walk(self._table)
+
+
+def begun_index(table: Mapping[bytes, Any], entries: Entries) -> HashIndex:
+    """An index of the table's keys: whole if they are few, else one that `grown_index` makes. O(1)."""
+    return HashIndex(table) if len(table) < GROWS_FROM else GrowingIndex(table, entries)
+
+
+def grown_index(index: HashIndex | None, budget_ns: int) -> HashIndex | None:
+    """What to keep in place of `index`, if there is one, after it has grown for about this long."""
+    if index.__class__ is GrowingIndex and index.grow(budget_ns):
+        return HashIndex.like(index)
+    return index
+
+
+def whole_index(index: HashIndex | None, table: Mapping[bytes, Any]) -> HashIndex:
+    """What to keep in place of `index`, however much of it there is, as all of it is needed now. O(n)."""
+    return HashIndex(table) if index is None else grown_index(index, WHOLE_NS)  # type: ignore[return-value]
 
 
 def shuffled_head(keys: list[bytes], count: int, rng: RandomSource) -> list[bytes]:

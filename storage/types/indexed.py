@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from itertools import islice
 
-from storage.scan_index import GROWS_FROM, GrowingIndex, HashIndex, shuffled_head
+from storage.scan_index import (
+    GROWS_FROM,
+    GrowingIndex,
+    HashIndex,
+    begun_index,
+    grown_index,
+    shuffled_head,
+    whole_index,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,30 +88,20 @@ class IndexedDict(Table):
     def key_index(self) -> HashIndex:
         """The keys in the order of scans; built at the first call. O(n) then."""
         index = self.index
-        if index is None:
-            index = self.index = HashIndex(self)
-        elif index.__class__ is GrowingIndex:
-            self.grow_index(1 << 62)
-            return self.key_index()
+        if index.__class__ is not HashIndex:
+            index = self.index = whole_index(index, self)
         return index
 
     def begin_index(self, entries: Entries) -> bool:
         """See to it that there will be an index; True if there is. That of many keys is made by `grow_index`."""
         if self.index is None:
-            if len(self) < GROWS_FROM:
-                self.key_index()
-            else:
-                self.index = GrowingIndex(self, entries)
+            self.index = begun_index(self, entries)
         return self.index.__class__ is HashIndex
 
     def grow_index(self, budget_ns: int) -> bool:
         """Go on making the index for about this long; True if there is nothing to do any more."""
-        index = self.index
-        if index.__class__ is GrowingIndex and index is not None:
-            if not index.grow(budget_ns):
-                return False
-            self.index = HashIndex.like(index)
-        return True
+        self.index = grown_index(self.index, budget_ns)
+        return self.index.__class__ is not GrowingIndex
 
     def still_lacks_index(self, entries: Entries | None) -> bool:
         """Whether keys are to be drawn by their places, as the index of so many takes long to make.
