@@ -15,6 +15,7 @@ import os
 from time import monotonic, sleep, time
 
 from server import admission
+from server.disk import sync
 from server.propagated_errors import SERVER_TO_LOG, report
 from server.registry import ADMIN, BLOCKING, WRITE
 from server.session import BLOCKED, Session
@@ -401,7 +402,7 @@ class Loader:
         try:
             with open(path, "r+b") as file:
                 file.truncate(whole)
-                os.fsync(file.fileno())
+                sync(file.fileno())
         except OSError as error:
             raise LoadFailure("Error truncating the AOF file %s: %s" % (name, error.strerror)) from None
         self.log.warning("AOF %s loaded anyway because aof-load-truncated is enabled" % name)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 
-from server.disk import sync
+from server.disk import remove, replace_file, sync_directory, write_all
 from server.loading import LoadFailure, shown
-from server.snapshots import remove, sync_directory
 from storage.aof.manifest import BadManifest, LogFile, Manifest
 
 TYPE_CHECKING = False
@@ -110,12 +109,8 @@ class LogDirectory:
 
     def write(self, manifest: Manifest) -> None:
         """Make `manifest` the one that counts, on disk and here."""
-        temporary = self.path(TEMPORARY + self.manifest_name)
-        with open(temporary, "wb", buffering=0) as file:
-            file.write(manifest.format())
-            sync(file.fileno())
-        os.replace(temporary, self.path(self.manifest_name))
-        sync_directory(self.config.appenddirname)
+        name = self.manifest_name
+        replace_file(self.path(name), self.path(TEMPORARY + name), lambda file: write_all(file, manifest.format()))
         self.manifest = manifest
 
     def follow_removal(self, config: Any) -> Optional[str]:

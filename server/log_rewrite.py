@@ -13,11 +13,10 @@ from time import monotonic
 
 from server.append_log import OFF, ON, WAITING, open_log
 from server.children import KILLED, REWRITE, ChildFailure
-from server.disk import sync
+from server.disk import remove, sync, sync_directory, write_all
 from server.lifecycle import FORCE
 from server.loading import LoadFailure, shown
 from server.log_directory import TEMPORARY
-from server.snapshots import remove, sync_directory, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The schedule of snapshots: SAVE, BGSAVE, the save points, the last one of a process.
 
-Owns when a snapshot is written, the counters about it, and the way a file takes its place: written beside it, synced,
-renamed, the directory synced, so that at every moment one whole snapshot lies there. Must not know the format.
+Owns when a snapshot is written, the counters about it, and what is logged when its file does not take its place (see
+`server.disk`). Must not know the format.
 
 The save points cost nothing while nobody writes: `watch` is called before the loop sleeps, compares two numbers, and
 keeps one timer, due when the first of the points that have enough changes has waited long enough.
@@ -13,7 +13,7 @@ import os
 from time import monotonic, sleep, time
 
 from server.children import KILLED, SNAPSHOT, ChildFailure
-from server.disk import sync, sync_data
+from server.disk import OPEN, RENAME, SYNC_DIRECTORY, ReplaceFailure, remove, replace_file, sync_data, write_all
 from server.lifecycle import FORCE, NOSAVE, SAVE
 from server.version import REDIS_VERSION
 
@@ -119,38 +119,10 @@ class Snapshots:
 
     def write_file(self, temporary: str, target: bytes, progress: Optional[Progress]) -> None:
         """Write a snapshot and put it in the target's place. Raises ChildFailure with what the log should say."""
-        name = target.decode("utf-8", "backslashreplace")
-        step = "open"
         try:
-            file = open(temporary, "wb", buffering=0)
-        except OSError as error:
-            raise ChildFailure(
-                "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s"
-                % (temporary, working_directory(), error.strerror)
-            ) from None
-        try:
-            with file:
-                step = "write"
-                self.write(file, progress)
-                step = "fsync"
-                sync(file.fileno())
-        except OSError as error:
-            remove(temporary)
-            raise ChildFailure(
-                "Write error while saving DB to the disk(%s): %s" % (step, error.strerror)
-            ) from None
-        try:
-            os.replace(temporary, target)
-        except OSError as error:
-            remove(temporary)
-            raise ChildFailure(
-                "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s"
-                % (temporary, name, working_directory(), error.strerror)
-            ) from None
-        try:
-            sync_directory(b".")
-        except OSError as error:
-            raise ChildFailure("Failed to fsync directory while saving DB: %s" % error.strerror) from None
+            replace_file(target, temporary, lambda file: self.write(file, progress))
+        except ReplaceFailure as failure:
+            raise ChildFailure(told_of_failure(failure, temporary, target)) from None
         self.log.notice("DB saved on disk")
 
     # SAVE ------------------------------------------------------------------------------------------------------
@@ -324,35 +296,29 @@ def background_name(pid: int) -> str:
     return "temp-%d.rdb" % pid
 
 
+def told_of_failure(failure: ReplaceFailure, temporary: str, target: bytes) -> str:
+    """What the log says of a snapshot that was not written or did not take its place."""
+    reason = failure.strerror
+    if failure.step == OPEN:
+        return "Failed opening the temp RDB file %s (in server root dir %s) for saving: %s" % (
+            temporary,
+            working_directory(),
+            reason,
+        )
+    if failure.step == RENAME:
+        return "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s" % (
+            temporary,
+            target.decode("utf-8", "backslashreplace"),
+            working_directory(),
+            reason,
+        )
+    if failure.step == SYNC_DIRECTORY:
+        return "Failed to fsync directory while saving DB: %s" % reason
+    return "Write error while saving DB to the disk(%s): %s" % (failure.step, reason)
+
+
 def working_directory() -> str:
     try:
         return os.getcwd()
     except OSError:
         return "unknown"
-
-
-def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write to an unbuffered file, which may take less than it is given. Raises OSError."""
-    sent = file.write(data)
-    if sent != len(data):
-        view = memoryview(data)[sent:]
-        while view:
-            view = view[file.write(view) :]
-
-
-def remove(name: Any) -> None:
-    try:
-        os.unlink(name)
-    except OSError:
-        pass
-
-
-def sync_directory(path: bytes) -> None:
-    """Make names durable, where a directory can be opened. Raises OSError."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path or b".", os.O_RDONLY)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)

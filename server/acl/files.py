@@ -1,4 +1,4 @@
-"""The file of users (`aclfile`): reading it whole or not at all, and writing it beside itself.
+"""The file of users (`aclfile`): reading it whole or not at all, and replacing it.
 
 Owns the line format `user name rules...` and the texts about broken lines. Raises BadUsers with all of them.
 """
@@ -9,12 +9,22 @@ import os
 
 from server.acl.selector import UNKNOWN_NAME, BadRule, has_spaces
 from server.acl.user import merge_selectors
+from server.disk import OPEN, RENAME, SYNC, SYNC_DIRECTORY, WRITE, ReplaceFailure, replace_file, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Iterable
 
     from server.acl.user import User
+
+# How the log calls what failed when the file was to be replaced.
+STEPS = {
+    OPEN: "Opening temp ACL file",
+    WRITE: "Writing ACL file",
+    SYNC: "Syncing ACL file",
+    RENAME: "Renaming ACL file",
+    SYNC_DIRECTORY: "Syncing ACL directory",
+}
 
 
 class BadUsers(Exception):
@@ -76,20 +86,8 @@ def read_users(path: bytes, new_user: Callable[[bytes], User]) -> Dict[bytes, Us
 
 def write_users(path: bytes, lines: Iterable[bytes]) -> None:
     """Replace the file by these lines, durably and at once. Raises OSError, whose text is the log's."""
-    beside = b"%b.tmp-%d" % (path, os.getpid())
-    step = "Opening temp"
+    content = b"".join([line + b"\n" for line in lines])
     try:
-        with open(beside, "wb") as file:
-            step = "Writing"
-            file.write(b"".join([line + b"\n" for line in lines]))
-            file.flush()
-            step = "Syncing"
-            os.fsync(file.fileno())
-        step = "Renaming"
-        os.replace(beside, path)
-    except OSError as error:
-        try:
-            os.unlink(beside)
-        except OSError:
-            pass
-        raise OSError("%s ACL file for ACL SAVE: %s" % (step, error.strerror or error)) from None
+        replace_file(path, b"%b.tmp-%d" % (path, os.getpid()), lambda file: write_all(file, content))
+    except ReplaceFailure as failure:
+        raise OSError("%s for ACL SAVE: %s" % (STEPS[failure.step], failure.strerror)) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from time import time
 
+from server.disk import write_all
 from server.replication.replica import FILTER_DATA, FILTER_FUNCTIONS
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ def write_to_pipe(
     services.config.rdbcompression = False
     with os.fdopen(descriptor, "wb", buffering=0) as pipe:
         write(services, pipe, progress, facts, left_out)
-        pipe.write(mark)
+        write_all(pipe, mark)
 
 
 def write(services: Services, file: Any, progress: Progress, facts: Facts, left_out: int) -> None:
@@ -41,7 +42,6 @@ def write(services: Services, file: Any, progress: Progress, facts: Facts, left_
     if not left_out:
         snapshots.write(file, progress, limit_sync=False)
         return
-    from server.snapshots import write_all
     from server.version import REDIS_VERSION
     from storage.rdb.writer import SnapshotWriter, aux_fields, needed_version
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from time import monotonic, time
 
-from server.snapshots import remove, sync_directory
+from server.disk import remove, sync, sync_data, sync_directory, write_all
 from storage.errors import CommandError
 from storage.rdb.corrupt import CorruptData
 from storage.rdb.reader import Reader
@@ -148,16 +148,14 @@ class Transfer:
 
     def store(self, part: bytes) -> None:
         try:
-            view = memoryview(part)
-            while view:
-                view = view[self.file.write(view) :]
+            write_all(self.file, part)
             self.unsynced += len(part)
             if self.unsynced >= SYNC_EVERY_BYTES:
                 self.unsynced = 0
-                os.fsync(self.file.fileno())
+                sync_data(self.file.fileno())
             if not self.is_whole:
                 return
-            os.fsync(self.file.fileno())
+            sync(self.file.fileno())
         except OSError as error:
             raise TransferFailure(
                 "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA "

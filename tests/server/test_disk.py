@@ -1,4 +1,4 @@
-"""Syncing as each system wants it."""
+"""Syncing as each system wants it, and files that take another one's place."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from server import disk
+from server.acl.files import write_users
 
 
 def test_macos_is_asked_to_empty_the_drives_cache_too(monkeypatch, tmp_path):
@@ -39,3 +40,52 @@ def file_that_is_closed(folder) -> int:
     descriptor = os.open(folder / "file", os.O_RDONLY)
     os.close(descriptor)
     return descriptor
+
+
+@pytest.mark.parametrize(
+    "step, function",
+    [
+        (disk.OPEN, "open"),
+        (disk.WRITE, "fchmod"),
+        (disk.SYNC, "fsync"),
+        (disk.RENAME, "replace"),
+        (disk.SYNC_DIRECTORY, None),
+    ],
+)
+def test_a_file_is_replaced_whole_or_stays_and_the_step_that_failed_is_told(monkeypatch, tmp_path, step, function):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    done = []
+
+    def follow(name):
+        original = getattr(os, name)
+
+        def step_taken(*arguments):
+            done.append(name)
+            if name == function or (function is None and done.count("open") == 2):
+                raise OSError(5, "Input/output error")
+            return original(*arguments)
+
+        monkeypatch.setattr(os, name, step_taken)
+        if name == "fsync":
+            monkeypatch.setattr(disk, "sync", step_taken)
+
+    for name in ("open", "fchmod", "fsync", "replace"):
+        follow(name)
+    with pytest.raises(disk.ReplaceFailure, match="Input/output error") as failed:
+        disk.replace_file(
+            os.fsencode(target), os.fsencode(tmp_path / "beside"), lambda file: file.write(b"new"), 0o640
+        )
+    assert (failed.value.step, failed.value.errno) == (step, 5)
+    assert target.read_bytes() == (b"new" if function is None else b"old")
+    assert os.listdir(tmp_path) == ["file"]
+    assert done == ["open", "fchmod", "fsync", "replace", "open"][: len(done)]
+
+
+def test_acl_save_syncs_the_directory_of_its_file(monkeypatch, tmp_path):
+    synced = []
+    monkeypatch.setattr(disk, "sync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    path = tmp_path / "users.acl"
+    write_users(os.fsencode(path), [b"user default on nopass", b"user alice off"])
+    assert path.read_bytes() == b"user default on nopass\nuser alice off\n"
+    assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
