@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EBADF, EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable, Optional, Union
 
     Path = Union[bytes, str]
+
+NO_SYNC_HERE = (EBADF, EINVAL)  # what some file systems answer for every directory: that is no failure
 
 # What may fail when a file takes another one's place.
 OPEN = "open"
@@ -98,11 +101,14 @@ def remove(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make names durable, where a directory can be opened. Raises OSError."""
+    """Make names durable, where a directory can be opened and its file system can do that. Raises OSError."""
     if os.name != "posix":
         return
     descriptor = os.open(path or b".", os.O_RDONLY)
     try:
         sync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC_HERE:
+            raise
     finally:
         os.close(descriptor)

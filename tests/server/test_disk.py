@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -80,6 +81,19 @@ def test_a_file_is_replaced_whole_or_stays_and_the_step_that_failed_is_told(monk
     assert target.read_bytes() == (b"new" if function is None else b"old")
     assert os.listdir(tmp_path) == ["file"]
     assert done == ["open", "fchmod", "fsync", "replace", "open"][: len(done)]
+
+
+@pytest.mark.parametrize("number, matters", [(errno.EINVAL, False), (errno.EBADF, False), (errno.EIO, True)])
+def test_a_file_system_that_cannot_sync_directories_fails_no_save(monkeypatch, tmp_path, number, matters):
+    def refuse(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(disk, "sync", refuse)
+    if matters:
+        with pytest.raises(OSError):
+            disk.sync_directory(tmp_path)
+    else:
+        disk.sync_directory(tmp_path)
 
 
 def test_acl_save_syncs_the_directory_of_its_file(monkeypatch, tmp_path):
