@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from protocol.reply import OK, Map
 from server import admission
+from server.disk import OPEN, RENAME, SYNC, SYNC_DIRECTORY, WRITE, ReplaceFailure
 from server.locality import is_local
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group
 from storage.errors import SYNTAX_ERROR, CommandError
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 config = Group("server")
 
 FLAGS = ADMIN | NOSCRIPT | LOADING | STALE
+# How the log calls what failed when the file was to be replaced.
+STEPS = {
+    OPEN: "Could not create tmp config file",
+    WRITE: "Failed writing to tmp config file",
+    SYNC: "Could not sync tmp config file to disk",
+    RENAME: "Could not rename tmp config file",
+    SYNC_DIRECTORY: "Could not sync config file dir",
+}
 ON_EVERY_NODE = ("request_policy:all_nodes", "response_policy:all_succeeded")
 
 config.container(
@@ -76,6 +85,8 @@ def config_rewrite(ctx: Session, argv: Argv) -> Any:
     except CommandError as refusal:
         cause = refusal.__cause__
         if isinstance(cause, OSError):  # without a file nothing has failed: sentinels ask whether there is one or not
+            if isinstance(cause, ReplaceFailure):
+                server.log.warning(f"{STEPS[cause.step]} ({cause.strerror})")
             server.log.warning(f"CONFIG REWRITE failed: {cause.strerror or cause}")
         raise
     server.log.notice("CONFIG REWRITE executed with success.")

@@ -124,16 +124,27 @@ def test_config_rewrite_without_a_file_is_an_error(start_server):
     assert "CONFIG REWRITE" not in server.log()
 
 
-def test_config_rewrite_that_fails_logs_the_reason_alone(start_server, tmp_path):
-    path = tmp_path / "redis.conf"
+def test_config_rewrite_that_fails_logs_the_step_and_the_reason_alone(start_server, tmp_path):
+    path = tmp_path / "folder" / "redis.conf"
+    path.parent.mkdir()
     path.write_text("timeout 5\n")
     server = start_server(str(path))
     path.unlink()
     path.mkdir()
     with server.wire() as wire:
         reply = wire.command("CONFIG", "REWRITE")
+        path.rmdir()
+        path.parent.rmdir()
+        later = wire.command("CONFIG", "REWRITE")
     assert reply == (b"-", b"ERR Rewriting config file: Is a directory")
-    assert "# CONFIG REWRITE failed: Is a directory\n" in server.log()
+    assert later == (b"-", b"ERR Rewriting config file: No such file or directory")
+    log = server.log()
+    assert "tmp config file" not in log[: log.index("# CONFIG REWRITE failed: Is a directory\n")]
+    told = [line.partition("# ")[2] for line in log.splitlines()[-2:]]
+    assert told == [
+        "Could not create tmp config file (No such file or directory)",
+        "CONFIG REWRITE failed: No such file or directory",
+    ]
 
 
 def test_log_goes_to_the_log_file(start_server, tmp_path):
