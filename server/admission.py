@@ -66,4 +66,7 @@ def trips_of(flags: int) -> int:
         trips |= NEEDS_INDEX
     if flags & r.PROTECTED:
         trips |= GUARDED
+    if flags & r.RUNS_SCRIPT:
+        # Any of these may concern a script that declares flags: the gate asks which do.
+        trips |= STALE_DATA | MEMORY_LIMITED | READ_ONLY_REPLICA | DISK_FAILED | TOO_FEW_REPLICAS | PAUSED_WRITES
     return trips

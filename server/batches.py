@@ -249,7 +249,7 @@ class Batches:
         lines = [b"+OK\r\n"]
         for spec, vectors in parts:
             for vector in vectors:
-                session.transaction.queue(spec, vector)
+                session.transaction.queue(spec, vector, spec.trips)
             lines.append(b"+QUEUED\r\n" * len(vectors))
         session.out.append(b"".join(lines))
 

@@ -172,7 +172,7 @@ class Dispatcher:
                 if tripped == IN_MULTI and spec.is_plain and session.reply_mode == REPLY_ON:
                     # Only being queued stands before it: a transaction of ten SETs, 18 -> 12 us of processor time.
                     if len(argv) == arity or 0 > arity >= -len(argv):
-                        session.transaction.queue(spec, argv)
+                        session.transaction.queue(spec, argv, spec.trips)
                         append(b"+QUEUED\r\n")
                         name = None
                         continue

@@ -72,13 +72,18 @@ class Gate:
 
     def admit(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], tripped: int) -> Any:
         """None to run it; ASIDE; or the reply to give instead of running it. `tripped` may be stale: see below."""
-        trips = spec.trips
-        if spec.name == b"exec" and session.transaction is not None:
-            trips |= session.transaction.trips
-        mode = trips & (self.dispatch.mode | session.mode)
+        mode = self.trips_of(session, spec, argv) & (self.dispatch.mode | session.mode)
         if mode == when.IN_MULTI and spec.name in RUNS_IN_MULTI:
             return None
         return self.judge(session, spec, argv, mode)
+
+    def trips_of(self, session: Session, spec: CommandSpec, argv: Sequence[bytes]) -> int:
+        """What may refuse a vector: EXEC for what it runs, EVAL and FCALL for what the flags of their script say."""
+        if spec.flags & declared.RUNS_SCRIPT:
+            return self.services.scripting.trips_of(spec, argv)
+        if spec.name == b"exec" and session.transaction is not None:
+            return spec.trips | session.transaction.trips
+        return spec.trips
 
     def judge(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], mode: int) -> Any:
         """The ordered checks themselves."""
@@ -122,7 +127,7 @@ class Gate:
         if mode & when.IN_MULTI and spec.name not in RUNS_IN_MULTI:
             if spec.flags & declared.NO_MULTI:
                 raise CommandError(b"ERR Command not allowed inside a transaction")
-            session.transaction.queue(spec, argv)
+            session.transaction.queue(spec, argv, self.trips_of(session, spec, argv))
             return QUEUED
         if mode & when.NEEDS_INDEX and self.await_index is not None and self.await_index(session, spec, argv):
             return ASIDE

@@ -49,6 +49,7 @@ ALLOW_BUSY = 1 << 22
 TOUCHES_ARBITRARY_KEYS = 1 << 23  # deletions it causes are not one transaction with it; not shown
 WALKS = 1 << 24  # in the order of an index, which may have to be made: see server.index_growth; not shown
 SWELLS = 1 << 25  # may need more memory than its arguments have bytes: it notes how much; not shown
+RUNS_SCRIPT = 1 << 26  # what it is refused for depends on the flags of the script it runs; not shown
 
 # Using a column at once spares CPython's loop; PyPy's own is faster: GETs by 16, 0.45 us one by one, 0.53 together.
 COLUMNS_PAY = sys.implementation.name != "pypy"

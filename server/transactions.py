@@ -34,10 +34,11 @@ class Transaction:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def queue(self, spec: CommandSpec, argv: Sequence[bytes]) -> None:
+    def queue(self, spec: CommandSpec, argv: Sequence[bytes], trips: int) -> None:
+        """Add a command and what trips it."""
         if not self.is_spoiled:  # what no EXEC will run takes no memory
             self.vectors.append((spec, argv))
-            self.trips |= spec.trips
+            self.trips |= trips
 
     def spoil(self) -> None:
         self.is_spoiled = True

@@ -15,6 +15,7 @@ from server.registry import (
     NO_MANDATORY_KEYS,
     NOSCRIPT,
     READONLY,
+    RUNS_SCRIPT,
     SKIP_MONITOR,
     STALE,
     WRITE,
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
 
 scripting = Group("scripting")
 
+RUNNING = RUNS_SCRIPT | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS
 LAZYFREE_THRESHOLD = 64  # scripts or functions; so few are freed at once in Redis, also when ASYNC is asked for
 
 
 @scripting.command(
     "EVAL",
     arity=-3,
-    flags=NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MAY_REPLICATE,
+    flags=RUNNING | MAY_REPLICATE,
     keys=numkeys(RW | ACCESS | UPDATE, at=2, notes='Nobody knows what the script does: the worst is assumed'),
     since="2.6.0",
     complexity="As the script.",
@@ -53,7 +55,7 @@ def eval_(ctx: Session, argv: Argv) -> Any:
 @scripting.command(
     "EVAL_RO",
     arity=-3,
-    flags=READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS,
+    flags=RUNNING | READONLY,
     keys=numkeys(RO | ACCESS, at=2, notes='Nobody knows what the script does: the worst is assumed'),
     since="7.0.0",
     complexity="As the script.",
@@ -67,7 +69,7 @@ def eval_ro(ctx: Session, argv: Argv) -> Any:
 @scripting.command(
     "EVALSHA",
     arity=-3,
-    flags=NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MAY_REPLICATE,
+    flags=RUNNING | MAY_REPLICATE,
     keys=numkeys(RW | ACCESS | UPDATE, at=2),
     since="2.6.0",
     complexity="As the script.",
@@ -81,7 +83,7 @@ def evalsha(ctx: Session, argv: Argv) -> Any:
 @scripting.command(
     "EVALSHA_RO",
     arity=-3,
-    flags=READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS,
+    flags=RUNNING | READONLY,
     keys=numkeys(RO | ACCESS, at=2),
     since="7.0.0",
     complexity="As the script.",
@@ -193,7 +195,7 @@ def script_debug(ctx: Session, argv: Argv) -> Any:
 @scripting.command(
     "FCALL",
     arity=-3,
-    flags=NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MAY_REPLICATE,
+    flags=RUNNING | MAY_REPLICATE,
     keys=numkeys(RW | ACCESS | UPDATE, at=2, notes='Nobody knows what the function does: the worst is assumed'),
     since="7.0.0",
     complexity="As the function.",
@@ -207,7 +209,7 @@ def fcall(ctx: Session, argv: Argv) -> Any:
 @scripting.command(
     "FCALL_RO",
     arity=-3,
-    flags=READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS,
+    flags=RUNNING | READONLY,
     keys=numkeys(RO | ACCESS, at=2, notes='Nobody knows what the function does: the worst is assumed'),
     since="7.0.0",
     complexity="As the function.",

@@ -17,6 +17,7 @@ from server import admission as when
 from server import registry as declared
 from server.propagation import EVERYWHERE
 from server.scripting.drawing import Drawing
+from server.scripting.flags import ALLOW_OOM, ALLOW_STALE, COMPATIBLE, NO_WRITES
 from server.scripting.interpreter import Interpreter
 from server.scripting.values import IN_RESP2, IN_RESP3
 from server.scripting.words import (
@@ -48,15 +49,6 @@ if TYPE_CHECKING:
     from server.registry import CommandSpec
     from server.services import Services
 
-NO_WRITES, ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, CROSS_SLOT = 1, 2, 4, 8, 16
-COMPATIBLE = 32  # a script without a shebang: nothing is checked before it runs
-FLAG_NAMES = {
-    b"no-writes": NO_WRITES,
-    b"allow-oom": ALLOW_OOM,
-    b"allow-stale": ALLOW_STALE,
-    b"no-cluster": NO_CLUSTER,
-    b"allow-cross-slot-keys": CROSS_SLOT,
-}
 REFUSED_IF_READ_ONLY = declared.WRITE | declared.MAY_REPLICATE
 MAX_STACKED = 200  # more arguments travel in a table
 BUSY_FUNCTION = b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."

@@ -8,6 +8,7 @@ lost by a save. Must not know files or how a function is run.
 from __future__ import annotations
 
 from protocol.inline import UnbalancedQuotes, split_arguments
+from server.scripting.flags import FLAG_NAMES
 from server.scripting.words import count_keys
 from storage.errors import CommandError
 
@@ -24,13 +25,6 @@ NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 BAD_NAME = (
     b"Library names can only contain letters, numbers, or underscores(_) and must be at least one character long"
 )
-FLAG_ORDER = (
-    (1, b"no-writes"),
-    (2, b"allow-oom"),
-    (4, b"allow-stale"),
-    (8, b"no-cluster"),
-    (16, b"allow-cross-slot-keys"),
-)
 BAD_PAYLOAD = b"ERR DUMP payload version or checksum are wrong"
 
 
@@ -45,7 +39,7 @@ class Function:
         self.library = library
 
     def flag_names(self) -> List[bytes]:
-        return [name for bit, name in FLAG_ORDER if self.flags & bit]
+        return [name for name, bit in FLAG_NAMES.items() if self.flags & bit]
 
 
 class Library:

@@ -6,7 +6,8 @@ nothing has changed.
 
 from __future__ import annotations
 
-from server.scripting.engine import FLAG_NAMES, Run, ScriptError
+from server.scripting.engine import Run, ScriptError
+from server.scripting.flags import FLAG_NAMES
 from server.scripting.functions import BAD_NAME, CHUNK_NAME, Function, Library, is_name
 from storage.errors import CommandError
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import sha1
 
 from protocol.inline import UnbalancedQuotes, split_arguments
-from server.scripting.engine import COMPATIBLE, FLAG_NAMES
+from server.scripting.flags import COMPATIBLE, FLAG_NAMES
 from server.scripting.words import count_keys
 from storage.errors import NO_SUCH_SCRIPT, NOT_AN_INTEGER, CommandError
 
@@ -86,6 +86,17 @@ class Scripts:
             self.digests[text] = digest
             self.evaluated[digest] = None
         return script
+
+    def flags_of(self, word: bytes, is_digest: bool) -> int:
+        """The flags of the script that a text or a digest stands for, also of one that is not cached."""
+        digest = word if is_digest else self.digests.get(word, b"")
+        script = self.by_digest.get(digest) or self.by_digest.get(digest.lower())
+        if script is not None:
+            return script.flags
+        try:
+            return COMPATIBLE if is_digest else split_shebang(word)[0]
+        except CommandError:
+            return COMPATIBLE  # nobody can run it
 
     def compile(self, digest: bytes, text: bytes) -> Script:
         flags, body = split_shebang(text)

@@ -6,19 +6,23 @@ The engine, the cache of scripts and the interpreter behind them are made by the
 from __future__ import annotations
 
 from server import admission as when
+from server.scripting.flags import COMPATIBLE, trips_with
 from storage.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator, Optional, Sequence, Tuple
+    from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
     from server.reactor import Reactor
+    from server.registry import CommandSpec
     from server.scripting.debugging import Debugging
     from server.scripting.engine import Engine, Run
     from server.scripting.scripts import Scripts
     from server.services import Services
     from server.session import Session
 
+DIGESTS = frozenset((b"evalsha", b"evalsha_ro"))
+CALLS = frozenset((b"fcall", b"fcall_ro"))
 NOT_BUSY = b"NOTBUSY No scripts in execution right now."
 
 
@@ -29,6 +33,7 @@ class Scripting:
         self.services = services
         self.reactor = reactor
         self.admits_denied = False  # DEBUG SET-DISABLE-DENY-SCRIPTS: commands that scripts may not call, for tests
+        self.trips: Dict[Tuple[CommandSpec, int], int] = {}
         self._engine: Optional[Engine] = None
         self._scripts: Optional[Scripts] = None
         self._debugging: Optional[Debugging] = None
@@ -62,6 +67,18 @@ class Scripting:
         if ctx.mode & when.DEBUGS:
             return self.debugging().evaluate(ctx, argv, by_digest, read_only)
         return (self._scripts or self.scripts()).evaluate(ctx, argv, by_digest, read_only)
+
+    def trips_of(self, spec: CommandSpec, argv: Sequence[bytes]) -> int:
+        """What may refuse a command that runs a script, whose flags stand for those of the command if it has some."""
+        if spec.name in CALLS:
+            function = self.services.functions.by_name.get(argv[1].lower())
+            flags = COMPATIBLE if function is None else function.flags
+        else:
+            flags = (self._scripts or self.scripts()).flags_of(argv[1], spec.name in DIGESTS)
+        trips = self.trips.get((spec, flags))
+        if trips is None:
+            trips = self.trips[spec, flags] = trips_with(spec, flags)
+        return trips
 
     def known_digests(self) -> Any:
         return self._scripts.by_digest if self._scripts is not None else {}

@@ -265,6 +265,26 @@ def test_flags_of_the_first_line_hold(lua):
     )
 
 
+def test_a_script_whose_flags_refuse_it_counts_as_rejected_and_spoils_its_transaction(lua):
+    ask = lua.wire.ask
+    ask("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('writes', function() return 1 end)")
+    ask("CONFIG", "SET", "min-replicas-to-write", 1)
+    try:
+        ask("CONFIG", "RESETSTAT")
+        calls = [("EVAL", "#!lua\nreturn 1", 0), ("FCALL", "writes", 0)]
+        assert [ask(*call) for call in calls] == [b"-NOREPLICAS Not enough good replicas to write."] * 2
+        assert ask("EVALSHA", digest("#!lua\nreturn 1"), 0) == NO_SCRIPT  # it did not come as far as the cache
+        for call in calls:
+            assert (ask("MULTI"), ask(*call)[:11], ask("EXEC")[:10]) == (b"OK", b"-NOREPLICAS", b"-EXECABORT")
+        counted = ask("INFO", "commandstats")
+        for name in (b"eval", b"fcall"):
+            assert b"cmdstat_%b:calls=0,usec=0,usec_per_call=0.00,rejected_calls=2,failed_calls=0\r\n" % name in counted
+        assert ask("EVAL", "#!lua flags=no-writes\nreturn 1", 0) == ask("EVAL", "return 1", 0) == 1
+    finally:
+        ask("CONFIG", "SET", "min-replicas-to-write", 0)
+        ask("FUNCTION", "FLUSH")
+
+
 # The cache ------------------------------------------------------------------------------------------------------
 
 
