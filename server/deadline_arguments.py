@@ -6,8 +6,9 @@ fit 64 bits. Shared by the string, generic and hash commands; knows no key.
 
 from __future__ import annotations
 
-from storage.errors import NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
-from storage.numeric import INT64_MAX, INT64_MIN, parse_int
+from server.number_arguments import integer
+from storage.errors import SYNTAX_ERROR, CommandError
+from storage.numeric import INT64_MAX, INT64_MIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ def invalid_expire_time(command: bytes) -> CommandError:
 
 def positive_deadline(amount: bytes, option: bytes, now_ms: int, command: bytes) -> int:
     """The deadline that SET, GETEX and SETEX mean; zero and less are refused."""
-    try:
-        number = parse_int(amount)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
+    number = integer(amount)
     unit_ms, is_relative = UNITS[option]
     number *= unit_ms
     if number <= 0 or number > (INT64_MAX - now_ms if is_relative else INT64_MAX):
@@ -36,11 +34,7 @@ def positive_deadline(amount: bytes, option: bytes, now_ms: int, command: bytes)
 
 def any_deadline(amount: bytes, unit_ms: int, is_relative: bool, now_ms: int, command: bytes) -> int:
     """The deadline that the EXPIRE family means; it may lie in the past."""
-    try:
-        number = parse_int(amount)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
-    number *= unit_ms
+    number = integer(amount) * unit_ms
     base = now_ms if is_relative else 0
     if not INT64_MIN <= number <= INT64_MAX - base:
         raise invalid_expire_time(command)

@@ -13,15 +13,15 @@ SMALL = {b"%d" % number: number for number in range(-128, 1024)}
 OUTSIDE = b"ERR value is out of range, value must between %d and %d"
 
 
-def integer(argument: bytes) -> int:
-    """A signed 64-bit integer."""
+def integer(argument: bytes, refusal: bytes = NOT_AN_INTEGER) -> int:
+    """A signed 64-bit integer. `refusal` is what to say to anything else."""
     number = SMALL.get(argument)
     if number is not None:
         return number
     try:
         return parse_int(argument)
     except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
+        raise CommandError(refusal) from None
 
 
 def integer_between(argument: bytes, low: int, high: int, refusal: bytes | None = None) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from storage.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
+from server.number_arguments import integer
+from storage.errors import INVALID_CURSOR, SYNTAX_ERROR, CommandError
 from storage.globbing import compile_glob, matches_everything
-from storage.numeric import parse_int, parse_unsigned
+from storage.numeric import parse_unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +39,7 @@ class ScanOptions:
             has_value = position + 1 < end
             if option == b"COUNT" and has_value:
                 position += 1
-                try:
-                    self.count = parse_int(arguments[position])
-                except ValueError:
-                    raise CommandError(NOT_AN_INTEGER) from None
+                self.count = integer(arguments[position])
                 if self.count < 1:
                     raise CommandError(SYNTAX_ERROR)
             elif option == b"MATCH" and has_value:

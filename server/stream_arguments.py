@@ -6,15 +6,15 @@ Knows no key. Everything here is parsed before a keyspace is asked, as Redis doe
 from __future__ import annotations
 
 from server.admission import IS_MASTER, LOADING_DATA
+from server.number_arguments import integer
 from storage.errors import (
-    NOT_AN_INTEGER,
     SYNTAX_ERROR,
     TIMEOUT_NEGATIVE,
     TIMEOUT_NOT_INTEGER,
     TIMEOUT_OUT_OF_RANGE,
     CommandError,
 )
-from storage.numeric import INT64_MAX, parse_int
+from storage.numeric import INT64_MAX
 from storage.types.stream_id import MAX_HALF, MAX_ID, format_id, parse_bound, parse_id, parse_partial
 
 TYPE_CHECKING = False
@@ -43,14 +43,6 @@ MAX_LIMIT = 1_000_000
 def quoted(name: bytes) -> bytes:
     """A name within an error, which ends at its first zero byte as a C string does."""
     return name.partition(b"\0")[0]
-
-
-def integer(argument: bytes, refusal: bytes = NOT_AN_INTEGER) -> int:
-    """A signed 64-bit argument."""
-    try:
-        return parse_int(argument)
-    except ValueError:
-        raise CommandError(refusal) from None
 
 
 def strict_id(argument: bytes) -> int:

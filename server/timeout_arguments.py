@@ -5,6 +5,7 @@ Blocking commands take seconds, with a fraction; WAIT and the BLOCK of streams w
 
 from __future__ import annotations
 
+from server.number_arguments import integer
 from storage.errors import (
     TIMEOUT_NEGATIVE,
     TIMEOUT_NOT_FLOAT,
@@ -12,7 +13,7 @@ from storage.errors import (
     TIMEOUT_OUT_OF_RANGE,
     CommandError,
 )
-from storage.numeric import INT64_MAX, parse_int, parse_long_double
+from storage.numeric import INT64_MAX, parse_long_double
 
 SIGNIFICAND_BITS = 64  # of the 80-bit long double that Redis computes in
 MAX_PLAIN_DIGITS = 12  # whole seconds up to here are in range whatever the clock says
@@ -42,11 +43,7 @@ def timeout_of_seconds(argument: bytes, now_ms: int) -> int:
 
 def timeout_of_milliseconds(argument: bytes, now_ms: int) -> int:
     """Whole milliseconds; 0 waits for ever."""
-    try:
-        timeout_ms = parse_int(argument)
-    except ValueError:
-        raise CommandError(TIMEOUT_NOT_INTEGER) from None
-    return judged(timeout_ms, now_ms)
+    return judged(integer(argument, TIMEOUT_NOT_INTEGER), now_ms)
 
 
 def judged(timeout_ms: int, now_ms: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from protocol.reply import OK, Map, SetReply
 from server.acl.selector import has_spaces
 from server.client_names import c_text
+from server.number_arguments import integer
 from server.registry import (
     ADMIN,
     CATEGORY_BITS,
@@ -16,8 +17,7 @@ from server.registry import (
     subcommand_syntax,
     wrong_arity,
 )
-from storage.errors import NOT_AN_INTEGER, CommandError
-from storage.numeric import parse_int
+from storage.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -193,10 +193,7 @@ def acl_log(ctx: Session, argv: Argv) -> Any:
         if argv[2].upper() == b"RESET":
             log.clear()
             return OK
-        try:
-            count = max(0, parse_int(argv[2]))
-        except ValueError:
-            raise CommandError(NOT_AN_INTEGER) from None
+        count = max(0, integer(argv[2]))
     entries: List[Map] = []
     for entry in log.entries:
         if len(entries) == count:
@@ -283,10 +280,7 @@ def acl_genpass(ctx: Session, argv: Argv) -> bytes:
         raise CommandError(subcommand_syntax(argv))
     bits = DEFAULT_BITS
     if len(argv) == 3:
-        try:
-            bits = parse_int(argv[2])
-        except ValueError:
-            raise CommandError(NOT_AN_INTEGER) from None
+        bits = integer(argv[2])
         if not 1 <= bits <= MAX_BITS:
             raise CommandError(
                 b"ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up "

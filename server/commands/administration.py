@@ -9,6 +9,7 @@ from time import time_ns
 
 from protocol.reply import NO_REPLY, OK, Verbatim
 from server import lifecycle
+from server.number_arguments import integer, integer_between
 from server.registry import (
     ADMIN,
     ALLOW_BUSY,
@@ -25,8 +26,7 @@ from server.registry import (
 )
 from server.session import BLOCKED
 from server.version import REDIS_VERSION
-from storage.errors import NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
-from storage.numeric import parse_int
+from storage.errors import SYNTAX_ERROR, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,13 +168,7 @@ def flushall(ctx: Session, argv: Argv) -> Any:
 
 
 def database_number(argument: bytes, refusal: bytes) -> int:
-    try:
-        number = parse_int(argument)
-    except ValueError:
-        raise CommandError(refusal) from None
-    if not -INT_MAX - 1 <= number <= INT_MAX:
-        raise CommandError(refusal)
-    return number
+    return integer_between(argument, -INT_MAX - 1, INT_MAX, refusal)
 
 
 @server.command(
@@ -263,10 +257,7 @@ def pond(columns: int, rows: int, phase: int) -> str:
 
 
 def picture_size(argument: bytes, most: int) -> int:
-    try:
-        return min(max(parse_int(argument), 1), most)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
+    return min(max(integer(argument), 1), most)
 
 
 @server.command(
@@ -282,10 +273,7 @@ def lolwut(ctx: Session, argv: Argv) -> Any:
     arguments = list(argv[1:])
     version = 0
     if len(arguments) >= 2 and arguments[0].upper() == b"VERSION":
-        try:
-            version = parse_int(arguments[1])
-        except ValueError:
-            raise CommandError(NOT_AN_INTEGER) from None
+        version = integer(arguments[1])
         arguments = arguments[2:]
     if version in (5, 6):
         columns = picture_size(arguments[0], 1000) if arguments else 66

@@ -9,12 +9,12 @@ from operator import and_, or_, xor
 
 from server.keyfinders import bitfield_keys
 from server.keyspecs import ACCESS, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
+from server.number_arguments import integer
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, WRITE, Group
 from storage import bitmap, events
 from storage.errors import (
     BIT_OFFSET_OUT_OF_RANGE,
     BIT_OUT_OF_RANGE,
-    NOT_AN_INTEGER,
     SYNTAX_ERROR,
     CommandError,
     WrongType,
@@ -40,13 +40,6 @@ INVALID_FIELD = (
 INVALID_OVERFLOW = b"ERR Invalid OVERFLOW type specified"
 NO_STRING = bytearray()  # reads as an empty string, and is told from a stored one by identity
 ONLY_GET = b"ERR BITFIELD_RO only supports the GET subcommand"
-
-
-def integer(argument: bytes) -> int:
-    try:
-        return parse_int(argument)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
 
 
 def bit_offset(ctx: Session, argument: bytes, width: int = 0) -> int:

@@ -10,17 +10,17 @@ from protocol.reply import NO_REPLY, OK, Map, SetReply, Verbatim
 from server import admission
 from server.client_description import describe
 from server.client_names import c_text, check_name
+from server.number_arguments import integer
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from server.session import DOOMED, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT
 from storage.errors import (
-    NOT_AN_INTEGER,
     SYNTAX_ERROR,
     TIMEOUT_NEGATIVE,
     TIMEOUT_NOT_INTEGER,
     TIMEOUT_OUT_OF_RANGE,
     CommandError,
 )
-from storage.numeric import INT64_MAX, parse_int
+from storage.numeric import INT64_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,14 +56,6 @@ def switch(word: bytes) -> bool:
     if state not in (b"ON", b"OFF"):
         raise CommandError(SYNTAX_ERROR)
     return state == b"ON"
-
-
-def integer(word: bytes, refusal: bytes) -> int:
-    """A number, or the refusal that the option words its own way."""
-    try:
-        return parse_int(word)
-    except ValueError:
-        raise CommandError(refusal) from None
 
 
 # Looking -------------------------------------------------------------------------------------------------------
@@ -376,7 +368,7 @@ def client_unblock(ctx: Session, argv: Argv) -> int:
         if reason not in (b"TIMEOUT", b"ERROR"):
             raise CommandError(b"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
         with_error = reason == b"ERROR"
-    number = integer(argv[2], NOT_AN_INTEGER)
+    number = integer(argv[2])
     server = ctx.server
     other = server.clients.by_id.get(number)
     return int(other is not None and server.blocking.unblock(other, with_error))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from protocol.reply import NO_REPLY, OK, PONG, Map, Status
 from server import admission
 from server.client_names import c_text, check_name
+from server.number_arguments import integer, integer_between
 from server.registry import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Group
 from server.session import REPLY_OFF, REPLY_ON
 from server.version import REDIS_VERSION
-from storage.errors import DB_OUT_OF_RANGE, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
-from storage.numeric import parse_int
+from storage.errors import DB_OUT_OF_RANGE, SYNTAX_ERROR, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,10 +83,7 @@ def hello(ctx: Session, argv: Argv) -> Any:
     """Choose the version of the protocol, and log in and name the connection on the way."""
     version = 0
     if len(argv) > 1:
-        try:
-            version = parse_int(argv[1])
-        except ValueError:
-            raise CommandError(b"ERR Protocol version is not an integer or out of range") from None
+        version = integer(argv[1], b"ERR Protocol version is not an integer or out of range")
         if version not in (2, 3):
             raise CommandError(NO_SUCH_PROTOCOL)
     credentials = None
@@ -173,12 +170,7 @@ def echo(ctx: Session, argv: Argv) -> bytes:
 )
 def select(ctx: Session, argv: Argv) -> Any:
     """Use another database from now on."""
-    try:
-        number = parse_int(argv[1])
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
-    if not -INT_MAX - 1 <= number <= INT_MAX:
-        raise CommandError(b"ERR value is out of range, value must between %d and %d" % (-INT_MAX - 1, INT_MAX))
+    number = integer_between(argv[1], -INT_MAX - 1, INT_MAX)
     databases = ctx.keyspace.databases
     if not 0 <= number < len(databases):
         raise CommandError(DB_OUT_OF_RANGE)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from protocol.reply import NULL_ARRAY, Decimal
 from server.keyfinders import georadius_keys
 from server.keyspecs import ACCESS, OW, RO, RW, UPDATE, keyword, one_key
+from server.number_arguments import integer
 from server.registry import DENYOOM, READONLY, SWELLS, WRITE, Group
 from storage import events, geohash
-from storage.errors import NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
+from storage.errors import NOT_A_FLOAT, SYNTAX_ERROR, CommandError
 from storage.geo_search import find_within
-from storage.numeric import format_human, parse_float, parse_int
+from storage.numeric import format_human, parse_float
 from storage.partial_sort import first_in_order
 from storage.types.sorted_set import ADDED, CHANGED, SKIPLIST, SortedSet
 
@@ -287,10 +288,7 @@ class Search:
         elif option == b"DESC":
             self.order = DESCENDING
         elif option == b"COUNT" and rest:
-            try:
-                self.count = parse_int(rest[0])
-            except ValueError:
-                raise CommandError(NOT_AN_INTEGER) from None
+            self.count = integer(rest[0])
             if self.count <= 0:
                 raise CommandError(COUNT_NOT_POSITIVE)
             return 1

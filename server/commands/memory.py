@@ -9,10 +9,10 @@ from protocol.reply import OK, Map, Verbatim
 from server.garbage import collect_all
 from server.keyspecs import RO, one_key
 from server.memory_meter import resident_bytes
+from server.number_arguments import integer
 from server.registry import READONLY, Group
 from storage import sizes
-from storage.errors import NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
-from storage.numeric import parse_int
+from storage.errors import SYNTAX_ERROR, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def memory_usage(ctx: Session, argv: Argv) -> int | None:
     for at in range(3, len(argv), 2):
         if argv[at].upper() != b"SAMPLES" or at + 1 == len(argv):
             raise CommandError(SYNTAX_ERROR)
-        try:
-            samples = parse_int(argv[at + 1])
-        except ValueError:
-            raise CommandError(NOT_AN_INTEGER) from None
+        samples = integer(argv[at + 1])
         if samples < 0:
             raise CommandError(SYNTAX_ERROR)
     value = ctx.db.peek(argv[2])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from protocol.reply import NO_REPLY, OK, Map, Verbatim
 from server import admission
 from server.client_names import c_text
+from server.number_arguments import integer_between
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from storage.errors import CommandError
-from storage.numeric import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,12 +68,7 @@ def slowlog_get(ctx: Session, argv: Argv) -> List[Any]:
     slowlog = ctx.server.slowlog
     count = DEFAULT_ENTRIES
     if len(argv) == 3:
-        try:
-            count = parse_int(argv[2])
-        except ValueError:
-            count = -2
-        if not -1 <= count <= INT32_MAX:
-            raise CommandError(b"ERR count should be greater than or equal to -1")
+        count = integer_between(argv[2], -1, INT32_MAX, b"ERR count should be greater than or equal to -1")
     entries = list(slowlog.entries)
     if count >= 0:
         entries = entries[:count]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from protocol.reply import OK, Status
 from server.keyspecs import ACCESS, OW, RO, UPDATE, one_key
+from server.number_arguments import integer
 from server.registry import (
     ADMIN,
     ASKING,
@@ -20,9 +21,9 @@ from server.registry import (
     WRITE,
     Group,
 )
-from storage.errors import BUSY_KEY, NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
+from storage.errors import BUSY_KEY, SYNTAX_ERROR, CommandError
 from storage.events import DEL, RESTORE
-from storage.numeric import INT64_MAX, parse_int
+from storage.numeric import INT64_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,13 +144,6 @@ def dump(ctx: Session, argv: Argv) -> bytes | None:
         return None
     config = ctx.server.config
     return payload.dump(value, ctx.keyspace.limits, config.rdb_target_version, config.rdbcompression)
-
-
-def integer(argument: bytes) -> int:
-    try:
-        return parse_int(argument)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
 
 
 class RestoreOptions:

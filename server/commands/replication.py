@@ -22,7 +22,6 @@ from server.registry import (
 )
 from server.timeout_arguments import timeout_of_milliseconds
 from storage.errors import SYNTAX_ERROR, CommandError
-from storage.numeric import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,12 +173,7 @@ def replicaof(ctx: Session, argv: Argv) -> Any:
         return OK
     if ctx.kind == b"replica":
         raise CommandError(b"ERR Command is not valid when client is a replica.")
-    try:
-        port = parse_int(argv[2])
-    except ValueError:
-        port = -1
-    if not 0 <= port <= MAX_PORT:
-        raise CommandError(b"ERR Invalid master port")
+    port = integer_between(argv[2], 0, MAX_PORT, b"ERR Invalid master port")
     host = argv[1].decode("utf-8", "surrogateescape")
     if ctx.server.config.replicaof == (host, port):
         ctx.server.log.notice(

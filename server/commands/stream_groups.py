@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from protocol.reply import NULL_ARRAY, OK, Entries, Map
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
+from server.number_arguments import integer
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, subcommand_syntax
 from server.stream_arguments import (
     any_id,
     claim_form,
     group_form,
-    integer,
     quoted,
     range_end,
     range_start,

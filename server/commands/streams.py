@@ -8,8 +8,9 @@ from __future__ import annotations
 from protocol.reply import NULL_ARRAY, OK, Entries, Map
 from server.key_runs import xadd_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
+from server.number_arguments import integer
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, subcommand_syntax, wrong_arity
-from server.stream_arguments import AddOrTrim, integer, obeys, range_end, range_start, strict_id
+from server.stream_arguments import AddOrTrim, obeys, range_end, range_start, strict_id
 from storage import events
 from storage.errors import NO_SUCH_KEY, SYNTAX_ERROR, CommandError
 from storage.types.consumer_group import UNKNOWN

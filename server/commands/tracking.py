@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from protocol.reply import OK
 from server import admission
+from server.number_arguments import integer
 from server.registry import LOADING, NOSCRIPT, STALE, Group
-from storage.errors import NOT_AN_INTEGER, SYNTAX_ERROR, CommandError
-from storage.numeric import parse_int
+from storage.errors import SYNTAX_ERROR, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ def redirection(ctx: Session, word: bytes, given: int) -> int:
     """The id that REDIRECT names; its client has to be there, now at least."""
     if given:
         raise CommandError(b"ERR A client can only redirect to a single other client")
-    try:
-        number = parse_int(word)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
+    number = integer(word)
     if number not in ctx.server.clients.by_id:
         raise CommandError(b"ERR The client ID you want redirect to does not exist")
     return number
