@@ -19,8 +19,8 @@ from __future__ import annotations
 from itertools import chain
 
 from protocol.encoder import BULK, header_of
-from protocol.inline import UnbalancedQuotes, split_arguments
 from storage.numeric import parse_int
+from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

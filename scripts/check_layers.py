@@ -8,7 +8,7 @@ there is any. An import inside a function or under TYPE_CHECKING counts like any
 late it is loaded.
 
     storage            the standard library
-    protocol           the standard library and storage.numeric
+    protocol           the standard library, storage.numeric and storage.text: the grammars of numbers and of words
     server             the standard library, protocol, storage, server
     server.commands.*  as server, but never the reactor, a connection, the app or another command module
     server.app         constructs and wires: what it constructs, no other module of server constructs
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGES = ("server", "protocol", "storage")
+GRAMMARS = ("storage.numeric", "storage.text")
 MAX_LINES = 700  # a module past about 600 is two modules; the rest is room to finish a thought
 VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager"})
 # A family of value types: always spelled storage.types, so nobody takes it for the standard module.
@@ -128,8 +129,8 @@ def check_import(module: Module, imported: Import, names: frozenset[str]) -> str
         return None
     if own == "storage" and top != "storage":
         return f"storage imports the standard library only, not {target}"
-    if own == "protocol" and (top == "server" or (top == "storage" and not is_within(target, "storage.numeric"))):
-        return f"protocol imports the standard library and storage.numeric only, not {target}"
+    if own == "protocol" and top != "protocol" and not any(is_within(target, grammar) for grammar in GRAMMARS):
+        return f"protocol imports the standard library, {' and '.join(GRAMMARS)} only, not {target}"
     if is_within(target, "server.app") and module.name not in COMPOSERS:
         return "server.app is imported by the entry point alone"
     if module.name.startswith("server.commands."):

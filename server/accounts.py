@@ -14,8 +14,8 @@ from __future__ import annotations
 from server import admission
 from server.acl.selector import ALLOWED, DENIED_CHANNEL, DENIED_COMMAND, DENIED_KEY, BadRule, has_spaces
 from server.acl.user import User, digest, merge_selectors
-from server.client_names import c_text
 from storage.errors import CommandError
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

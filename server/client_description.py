@@ -9,8 +9,8 @@ and of `tracking`: `redirect` (a client id or 0), `is_broadcasting`, `is_broken`
 from __future__ import annotations
 
 from server import admission
-from server.client_names import c_text
 from server.session import BLOCKED, CLOSING, DOOMED, PAUSED
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,18 +1,14 @@
 """What a client may call itself, or the library it uses: visible ASCII without spaces.
 
-Redis reads these words as C text, which ends at a NUL byte; so does whatever is decided or printed by `c_text`.
+Redis reads these words as C text, which ends at a NUL byte, and decides and prints no more of them.
 """
 
 from __future__ import annotations
 
 from storage.errors import CommandError
+from storage.text import c_text
 
 VISIBLE = bytes(range(ord("!"), ord("~") + 1))
-
-
-def c_text(word: bytes) -> bytes:
-    """What C sees of a word."""
-    return word.partition(b"\0")[0]
 
 
 def check_name(name: bytes, what: bytes = b"Client names") -> None:

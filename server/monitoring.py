@@ -10,6 +10,7 @@ from time import time_ns
 
 from server import admission
 from server.redaction import redacted
+from storage.text import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,18 +18,6 @@ if TYPE_CHECKING:
 
     from server.services import Services
     from server.session import Session
-
-ESCAPES = {0x5C: b"\\\\", 0x22: b'\\"', 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t", 0x07: b"\\a", 0x08: b"\\b"}
-PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in ESCAPES)
-
-
-def quote(word: bytes) -> bytes:
-    """A string between double quotes, on one line and in ASCII."""
-    if not word.translate(None, PLAIN):
-        return b'"%b"' % word
-    return b'"%b"' % b"".join(
-        [ESCAPES.get(byte) or (b"%c" % byte if 0x20 <= byte < 0x7F else b"\\x%02x" % byte) for byte in word]
-    )
 
 
 class Monitoring:
@@ -62,7 +51,7 @@ class Monitoring:
             now_us % 1_000_000,
             session.db.number,
             origin(session),
-            b" ".join(map(quote, redacted(argv, self.services.config))),
+            b" ".join(map(quoted, redacted(argv, self.services.config))),
         )
         for monitor in self.monitors:
             monitor.push_encoded(line)

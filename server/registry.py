@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 
 from server.keyspecs import NOT_KEY, OW, RM, RO, RW, KeySpec, find_keys, legacy_range
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -567,9 +568,9 @@ class Registry:
 MAX_QUOTED_BYTES = 128
 
 
-def _quoted(raw: bytes, limit: int = MAX_QUOTED_BYTES) -> bytes:
+def _cut(raw: bytes, limit: int = MAX_QUOTED_BYTES) -> bytes:
     """Cut as C's "%.128s" does: at the limit or at the first zero byte."""
-    return bytes(raw[:limit]).partition(b"\0")[0]
+    return c_text(bytes(raw[:limit]))
 
 
 def _on_one_line(text: bytes) -> bytes:
@@ -582,14 +583,12 @@ def unknown_command(argv: Sequence[bytes]) -> bytes:
     for arg in argv[1:]:
         if len(args) >= MAX_QUOTED_BYTES:
             break
-        args += b"'%s' " % _quoted(arg, MAX_QUOTED_BYTES - len(args))
-    return _on_one_line(b"ERR unknown command '%s', with args beginning with: %s" % (_quoted(argv[0]), args))
+        args += b"'%s' " % _cut(arg, MAX_QUOTED_BYTES - len(args))
+    return _on_one_line(b"ERR unknown command '%s', with args beginning with: %s" % (_cut(argv[0]), args))
 
 
 def unknown_subcommand(argv: Sequence[bytes]) -> bytes:
-    return _on_one_line(
-        b"ERR unknown subcommand '%s'. Try %s HELP." % (_quoted(argv[1]), argv[0].partition(b"\0")[0].upper())
-    )
+    return _on_one_line(b"ERR unknown subcommand '%s'. Try %s HELP." % (_cut(argv[1]), c_text(argv[0]).upper()))
 
 
 def wrong_arity(spec: CommandSpec) -> bytes:
@@ -600,5 +599,5 @@ def subcommand_syntax(argv: Sequence[bytes]) -> bytes:
     """The text of a subcommand whose own handler found its arguments wrong."""
     return _on_one_line(
         b"ERR unknown subcommand or wrong number of arguments for '%s'. Try %s HELP."
-        % (_quoted(argv[1]), argv[0].partition(b"\0")[0].upper())
+        % (_cut(argv[1]), c_text(argv[0]).upper())
     )

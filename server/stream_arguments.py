@@ -40,11 +40,6 @@ DEFAULT_LIMIT = 10_000  # and this many entries where a node has no maximum
 MAX_LIMIT = 1_000_000
 
 
-def quoted(name: bytes) -> bytes:
-    """A name within an error, which ends at its first zero byte as a C string does."""
-    return name.partition(b"\0")[0]
-
-
 def strict_id(argument: bytes) -> int:
     """An ID that must be one: neither `-` nor `+`."""
     try:

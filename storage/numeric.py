@@ -108,6 +108,11 @@ def parse_unsigned(text: Bytes) -> int:
 
 def leading_int(text: Bytes) -> int:
     """The number a text begins with as atoi(3) reads it, cut to 32 bits; 0 if there is none."""
+    return wrap_int32(leading_long(text))
+
+
+def leading_long(text: Bytes) -> int:
+    """The number a text begins with as atoll(3) reads it, the nearest of 64 bits; 0 if there is none."""
     digits = bytes(text).lstrip(_WHITESPACE)
     sign = digits[:1]
     if sign in (b"-", b"+"):
@@ -117,7 +122,7 @@ def leading_int(text: Bytes) -> int:
         digits = digits[:length].lstrip(b"0")[: MAX_INT64_DIGITS + 1]  # more of them say no more
         length = len(digits)
     number = int(digits[:length] or b"0")
-    return wrap_int32(max(-number, INT64_MIN) if sign == b"-" else min(number, INT64_MAX))
+    return max(-number, INT64_MIN) if sign == b"-" else min(number, INT64_MAX)
 
 
 def wrap_int32(number: int) -> int:

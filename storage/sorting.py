@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from storage.numeric import parse_float
 from storage.partial_sort import partly_in_order
+from storage.text import c_text
 from storage.types.hash import Hash
 
 TYPE_CHECKING = False
@@ -31,8 +32,8 @@ class Pattern:
     __slots__ = ("prefix", "suffix", "field", "is_element", "is_constant")
 
     def __init__(self, text: bytes) -> None:
-        self.is_element = text.partition(b"\0")[0] == b"#"
-        visible = text.partition(b"\0")[0]
+        visible = c_text(text)
+        self.is_element = visible == b"#"
         star = visible.find(b"*")
         self.is_constant = star < 0
         self.prefix = text[:star] if star >= 0 else b""
@@ -70,7 +71,7 @@ def number(text: bytes) -> float:
     try:
         weight = parse_float(text)
     except ValueError:
-        text = text.partition(b"\0")[0]
+        text = c_text(text)
         if not text:
             return 0.0
         try:
@@ -80,10 +81,6 @@ def number(text: bytes) -> float:
     if weight and -LEAST_NORMAL < weight < LEAST_NORMAL:
         raise NotNumbers()
     return weight
-
-
-def text_to_c(text: bytes) -> bytes:
-    return text.partition(b"\0")[0]
 
 
 def in_order_of_numbers(
@@ -97,7 +94,7 @@ def in_order_of_numbers(
 
 def in_order_of_text(elements: Sequence[bytes], descending: bool, whole: bool) -> list[bytes]:
     """Sort by the elements themselves, byte by byte; up to the first NUL only unless `whole`. O(n log n)."""
-    return sorted(elements, key=None if whole else text_to_c, reverse=descending)
+    return sorted(elements, key=None if whole else c_text, reverse=descending)
 
 
 def in_order_of_weights(
@@ -113,7 +110,7 @@ def in_order_of_weights(
     wanted, where Redis's partial sort leaves them; other places then hold anything.
     """
     if not whole:
-        weights = [weight if weight is None else text_to_c(weight) for weight in weights]
+        weights = [weight if weight is None else c_text(weight) for weight in weights]
     places: dict[Optional[bytes], float] = {None: -1.0}
     for place, weight in enumerate(sorted({weight for weight in weights if weight is not None})):
         places[weight] = float(place)

@@ -10,10 +10,10 @@ front of them is `+@all` or `-@all`, whichever was last said.
 
 from __future__ import annotations
 
-from server.client_names import c_text
 from server.keyspecs import ACCESS, DELETE, INSERT, UPDATE
 from server.registry import CATEGORY_BITS, NO_AUTH
 from storage.globbing import compile_glob
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

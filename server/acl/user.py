@@ -8,7 +8,7 @@ hashlib is imported when the first one is met.
 from __future__ import annotations
 
 from server.acl.selector import ALLOWED, DENIED_COMMAND, BadRule, Selector
-from server.client_names import c_text
+from storage.text import UnbalancedQuotes, c_text, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,8 +128,6 @@ class User:
             self.selectors[0].obey(rule)
 
     def add_selector(self, rules: bytes) -> None:
-        from protocol.inline import UnbalancedQuotes, split_arguments
-
         selector = Selector(self.registry, self.all_channels, self.warn)
         try:
             words = split_arguments(rules)

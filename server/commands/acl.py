@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from protocol.reply import OK, Map, SetReply
 from server.acl.selector import has_spaces
-from server.client_names import c_text
 from server.number_arguments import integer
 from server.registry import (
     ADMIN,
@@ -18,6 +17,7 @@ from server.registry import (
     wrong_arity,
 )
 from storage.errors import CommandError
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

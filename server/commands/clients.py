@@ -9,7 +9,7 @@ from __future__ import annotations
 from protocol.reply import NO_REPLY, OK, Map, SetReply, Verbatim
 from server import admission
 from server.client_description import describe
-from server.client_names import c_text, check_name
+from server.client_names import check_name
 from server.number_arguments import integer
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from server.session import DOOMED, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT
@@ -21,6 +21,7 @@ from storage.errors import (
     CommandError,
 )
 from storage.numeric import INT64_MAX
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

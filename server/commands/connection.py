@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from protocol.reply import NO_REPLY, OK, PONG, Map, Status
 from server import admission
-from server.client_names import c_text, check_name
+from server.client_names import check_name
 from server.number_arguments import integer, integer_between
 from server.registry import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Group
 from server.session import REPLY_OFF, REPLY_ON
 from server.version import REDIS_VERSION
 from storage.errors import DB_OUT_OF_RANGE, SYNTAX_ERROR, CommandError
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from server.keyspecs import ACCESS, RO, RW, UPDATE, one_key
 from server.registry import FAST, READONLY, WRITE, Group
 from storage import events
 from storage.errors import CommandError
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Conditions:
         options = {argument.upper() for argument in arguments}
         for argument in arguments:
             if argument.upper() not in (b"NX", b"XX", b"GT", b"LT"):
-                raise CommandError(b"ERR Unsupported option %b" % argument.split(b"\0", 1)[0])
+                raise CommandError(b"ERR Unsupported option %b" % c_text(argument))
         self.absent = b"NX" in options
         self.present = b"XX" in options
         self.later = b"GT" in options

@@ -11,6 +11,7 @@ from server.registry import ADMIN, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE
 from storage import events
 from storage import hyperloglog as hll
 from storage.errors import CommandError, WrongType
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def pfdebug(ctx: Session, argv: Argv) -> Any:
             return 1
     except hll.Corrupted:
         raise CommandError(CORRUPTED) from None
-    raise CommandError(b"ERR Unknown PFDEBUG subcommand '%b'" % argv[1].partition(b"\0")[0])
+    raise CommandError(b"ERR Unknown PFDEBUG subcommand '%b'" % c_text(argv[1]))
 
 
 @hyperloglogs.command(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from protocol.reply import NO_REPLY, OK, Map, Verbatim
 from server import admission
-from server.client_names import c_text
 from server.number_arguments import integer_between
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from storage.errors import CommandError
+from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

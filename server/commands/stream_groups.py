@@ -14,7 +14,6 @@ from server.stream_arguments import (
     any_id,
     claim_form,
     group_form,
-    quoted,
     range_end,
     range_start,
     strict_id,
@@ -22,6 +21,7 @@ from server.stream_arguments import (
 from storage import events
 from storage.errors import NO_SUCH_KEY, SYNTAX_ERROR, CommandError, WrongType
 from storage.numeric import INT64_MAX
+from storage.text import c_text
 from storage.types.consumer_group import UNKNOWN, ConsumerGroup
 from storage.types.stream import Stream
 from storage.types.stream_id import format_id, parse_id
@@ -49,11 +49,11 @@ MAX_CLAIMS = INT64_MAX // 16  # as in Redis, where it must fit a count of IDs of
 
 
 def no_group(key: bytes, group: bytes) -> CommandError:
-    return CommandError(b"NOGROUP No such key '%b' or consumer group '%b'" % (quoted(key), quoted(group)))
+    return CommandError(b"NOGROUP No such key '%b' or consumer group '%b'" % (c_text(key), c_text(group)))
 
 
 def no_such_group(key: bytes, group: bytes) -> CommandError:
-    return CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (quoted(group), quoted(key)))
+    return CommandError(b"NOGROUP No such consumer group '%b' for key name '%b'" % (c_text(group), c_text(key)))
 
 
 def find_group(stream: Stream | None, key: bytes, name: bytes) -> ConsumerGroup:
@@ -299,7 +299,7 @@ class ClaimOptions:
                 self.last_id = strict_id(argv[at + 1])
                 at += 1
             else:
-                raise CommandError(b"ERR Unrecognized XCLAIM option '%b'" % quoted(argv[at]))
+                raise CommandError(b"ERR Unrecognized XCLAIM option '%b'" % c_text(argv[at]))
             at += 1
         # A time that makes no sense means now: clients compute it from clocks of their own.
         if not 0 <= self.delivered_ms <= now_ms:

@@ -10,9 +10,10 @@ from protocol.reply import NULL_ARRAY, Block, ByName, Entries
 from server.keyfinders import xread_keys
 from server.keyspecs import ACCESS, RO, keyword
 from server.registry import BLOCKING, READONLY, WRITE, Group
-from server.stream_arguments import Reading, claim_form, group_form, quoted, strict_id
+from server.stream_arguments import Reading, claim_form, group_form, strict_id
 from storage import events
 from storage.errors import CommandError
+from storage.text import c_text
 from storage.types.stream import Stream
 from storage.types.stream_id import MAX_ID, format_id
 
@@ -108,7 +109,7 @@ def xreadgroup(ctx: Session, argv: Argv) -> Any:
         stream = read_as(key, Stream)
         group = None if stream is None else stream.groups.get(options.group)
         if stream is None or group is None:
-            raise CommandError(NO_GROUP % (quoted(key), quoted(options.group)))
+            raise CommandError(NO_GROUP % (c_text(key), c_text(options.group)))
         if text == b"$" or text == b"+":
             raise CommandError(MEANINGLESS % (text, text))
         wanted.append((key, stream, group, None if text == b">" else strict_id(text)))

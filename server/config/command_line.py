@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 import sys
 
-from protocol.inline import UnbalancedQuotes, split_arguments
 from server.config.configuration import Config
 from server.config.files import ConfigurationError, FileReader
-from server.config.kinds import quoted
 from server.version import ALLOCATOR, REDIS_VERSION, VERSION
+from storage.text import UnbalancedQuotes, quoted, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

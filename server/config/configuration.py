@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 
-from protocol.inline import UnbalancedQuotes, split_arguments
 from server.config.directives import declare_directives
 from server.config.kinds import (
     DENY_LOADING,
@@ -24,6 +23,7 @@ from server.config.kinds import (
 )
 from storage.errors import LOADING, SYNTAX_ERROR, CommandError
 from storage.globbing import compile_glob
+from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

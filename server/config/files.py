@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from protocol.inline import UnbalancedQuotes, split_arguments
 from server.config.directives import DEPRECATED
 from server.version import REDIS_VERSION
+from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

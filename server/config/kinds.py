@@ -9,6 +9,7 @@ who uses a value.
 from __future__ import annotations
 
 from storage.numeric import parse_int
+from storage.text import c_text, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Refused(Exception):
 
 def parse_memory(text: bytes) -> int:
     """Bytes from a number with an optional unit; no digits are 0, too many saturate. Raises ValueError."""
-    text = text.partition(b"\0")[0]  # C text ends there
+    text = c_text(text)
     digits = len(text) - len(text.lstrip(b"0123456789"))
     unit = _UNITS.get(text[digits:].lower())
     if unit is None:
@@ -72,20 +73,6 @@ def written_memory(value: int) -> bytes:
             if value % size == 0:
                 return b"%d%s" % (value // size, unit)
     return b"%d" % value
-
-
-_ESCAPED = {92: b"\\\\", 34: b'\\"', 10: b"\\n", 13: b"\\r", 9: b"\\t", 7: b"\\a", 8: b"\\b"}
-
-
-def quoted(text: bytes) -> bytes:
-    """The text in double quotes, every byte in a form that `split_arguments` reads back."""
-    if text.isalnum():
-        return b'"%s"' % text
-    parts = []
-    for byte in text:
-        escape = _ESCAPED.get(byte)
-        parts.append(escape or (b"%c" % byte if 32 <= byte < 127 else b"\\x%02x" % byte))
-    return b'"' + b"".join(parts) + b'"'
 
 
 class Directive:
@@ -112,7 +99,7 @@ class Directive:
     def accept(self, words: Sequence[bytes], current: Any) -> Any:
         """Parse, then ask the directive's own check."""
         if self.ends_at_nul:
-            words = [word.partition(b"\0")[0] for word in words]
+            words = [c_text(word) for word in words]
         value = self.parse(words, current)
         if self.check is not None:
             reason = self.check(value)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import time
 
-from protocol.inline import UnbalancedQuotes, split_arguments
 from server.disk import replace_file, write_all
+from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from server.config.kinds import (
     Refused,
     Text,
     parse_memory,
-    quoted,
     written_memory,
 )
 from storage.numeric import format_float, parse_float
+from storage.text import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

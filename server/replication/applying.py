@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-from protocol.inline import UnbalancedQuotes, split_arguments
 from protocol.parser import split_run
 from protocol.reply import ErrorReply
 from server import admission
@@ -21,6 +20,7 @@ from server.registry import MAY_REPLICATE, WRITE
 from server.session import PAUSED
 from storage.aof.records import encode_record
 from storage.errors import CommandError
+from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ An order is an array of bulk strings. An answer is an array of status lines, one
 
 from __future__ import annotations
 
-import re
 from time import monotonic
 
-from storage.numeric import parse_int
+from storage.numeric import leading_int, parse_int
+from storage.text import c_text, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ DEFAULT_MAX_LENGTH, LEAST_MAX_LENGTH = 256, 60  # of a value that is shown
 SHOWN_WORDS = 10  # of a command that is shown
 CONTEXT_LINES = 5
 CLOCK_EVERY = 1000  # lines between two looks at the clock
-NUMBER = re.compile(rb"\s*([+-]?\d+)")
 PROTOCOL_ERROR = b"protocol error"
 NO_SUCH_ORDER = b"<error> Unknown Redis Lua debugger command or wrong number of arguments."
 HELP = (
@@ -182,7 +181,7 @@ class Conversation:
                     return [b"abort", b"ERR timeout during Lua debugging with client closing connection"]
                 return self.leave()
             # Redis reads words up to a NUL; the arguments of `redis` and `eval` are whole.
-            name = words[0].partition(b"\0")[0].lower()
+            name = c_text(words[0]).lower()
             if name in (b"s", b"step", b"n", b"next"):
                 self.is_stepping = True
                 return self.leave()
@@ -193,7 +192,7 @@ class Conversation:
             if name in (b"e", b"eval"):
                 return [b"eval", b" ".join(words[1:])]
             if name in (b"p", b"print"):
-                return [b"print", words[1].partition(b"\0")[0]] if len(words) == 2 else [b"print"]
+                return [b"print", c_text(words[1])] if len(words) == 2 else [b"print"]
             if name in (b"a", b"abort"):
                 return [b"abort", b"ERR script aborted for user request"]
             if name in (b"r", b"redis") and len(words) > 1:
@@ -221,8 +220,8 @@ class Conversation:
         elif name in (b"b", b"break"):
             self.change_breakpoints(words)
         elif name in (b"l", b"list"):
-            around = leading_number(words[1]) if len(words) > 1 else 0
-            context = leading_number(words[2]) if len(words) > 2 else CONTEXT_LINES
+            around = leading_int(words[1]) if len(words) > 1 else 0
+            context = leading_int(words[2]) if len(words) > 2 else CONTEXT_LINES
             self.show_lines(around if around > 0 else self.current, context)
         elif name in (b"w", b"whole"):
             self.show_lines(0, len(self.source))
@@ -232,7 +231,7 @@ class Conversation:
     def limit_length(self, words: Sequence[bytes]) -> None:
         if len(words) == 2:
             self.is_hint_given = True
-            length = leading_number(words[1])
+            length = leading_int(words[1])
             self.max_length = max(length, LEAST_MAX_LENGTH) if length else 0
         if self.max_length:
             self.say(b"<value> replies are truncated at %d bytes." % self.max_length)
@@ -295,7 +294,7 @@ def split_order(data: bytes) -> Optional[List[bytes]]:
         return None
     if data[:1] != b"*":
         raise BadOrder(PROTOCOL_ERROR)
-    count = leading_number(data[1:])
+    count = leading_int(data[1:])
     if not 0 < count <= MAX_WORDS:
         raise BadOrder(PROTOCOL_ERROR)
     words: List[bytes] = []
@@ -305,7 +304,7 @@ def split_order(data: bytes) -> Optional[List[bytes]]:
             return None
         if data[at : at + 1] != b"$":
             raise BadOrder(PROTOCOL_ERROR)
-        length = leading_number(data[at + 1 : at + 24])
+        length = leading_int(data[at + 1 : at + 24])
         if not 0 < length <= MAX_WORD_BYTES:
             raise BadOrder(PROTOCOL_ERROR)
         at = data.find(b"\r\n", at) + 2
@@ -318,22 +317,7 @@ def split_order(data: bytes) -> Optional[List[bytes]]:
     return words
 
 
-def leading_number(word: bytes) -> int:
-    """The number that a word begins with, 0 if it begins with none: `atoi`."""
-    found = NUMBER.match(word)
-    return int(found.group(1)) if found else 0
-
-
 # Replies that people read ----------------------------------------------------------------------------------------
-
-ESCAPES = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
-
-
-def quoted(text: bytes) -> bytes:
-    """Text in quotes, with escapes for what cannot be printed."""
-    pieces = [ESCAPES.get(byte) or (bytes((byte,)) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in text]
-    return b'"%b"' % b"".join(pieces)
-
 
 def readable(encoded: bytes) -> bytes:
     """An encoded reply on one line. Nothing for the types that Redis's debugger does not know."""

@@ -7,10 +7,10 @@ lost by a save. Must not know files or how a function is run.
 
 from __future__ import annotations
 
-from protocol.inline import UnbalancedQuotes, split_arguments
 from server.scripting.flags import FLAG_NAMES
 from server.scripting.words import count_keys
 from storage.errors import CommandError
+from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-from protocol.inline import UnbalancedQuotes, split_arguments
 from server.scripting.flags import COMPATIBLE, FLAG_NAMES
 from server.scripting.words import count_keys
 from storage.errors import NO_SUCH_SCRIPT, NOT_AN_INTEGER, CommandError
+from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

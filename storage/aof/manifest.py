@@ -9,15 +9,16 @@ is no longer needed. Invariants: at most one base; sequence numbers of increment
 
 from __future__ import annotations
 
+from storage.numeric import leading_long
+from storage.text import UnbalancedQuotes, quoted, split_arguments
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_LINE_BYTES = 1024  # with its end, as in Redis
 BASE, HISTORY, INCREMENT = b"b", b"h", b"i"
-SPACES = b" \t\r\n\v\f\0"
-ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
-BACK_ESCAPES = {10: b"\\n", 13: b"\\r", 9: b"\\t", 7: b"\\a", 8: b"\\b", 34: b'\\"', 92: b"\\\\"}
+BARE = bytes(byte for byte in range(33, 127) if byte not in b"\"'\\")  # letters of words that need no quotes
 
 
 class BadManifest(Exception):
@@ -84,8 +85,11 @@ class Manifest:
 
     def _add_line(self, line: bytes) -> str | None:
         """Take a line in; return why it cannot be."""
-        words = split_words(line)
-        if words is None or len(words) < 6 or len(words) % 2:
+        try:
+            words = split_arguments(line)
+        except UnbalancedQuotes:
+            words = []
+        if len(words) < 6 or len(words) % 2:
             return "Invalid AOF manifest file format"
         name, sequence, kind = b"", 0, b""
         for keyword, word in zip(words[::2], words[1::2]):
@@ -95,7 +99,7 @@ class Manifest:
                     return "File can't be a path, just a filename"
                 name = word
             elif keyword == b"seq":
-                sequence = leading_integer(word)
+                sequence = leading_long(word)
             elif keyword == b"type":
                 kind = word[:1]
         if not (name and sequence and kind):
@@ -169,72 +173,6 @@ class Manifest:
         return history
 
 
-def leading_integer(text: bytes) -> int:
-    """What C's atoll makes of a text: leading digits, else 0."""
-    text = text.strip(SPACES)
-    sign = -1 if text[:1] == b"-" else 1
-    text = text[1:] if text[:1] in (b"-", b"+") else text
-    size = 0
-    while size < len(text) and size < 20 and 48 <= text[size] < 58:
-        size += 1
-    return sign * int(text[:size] or b"0")
-
-
-def split_words(line: bytes) -> list[bytes] | None:
-    """Words separated by spaces, with double quotes (and escapes) or single quotes; None if quotes do not match."""
-    words: list[bytes] = []
-    at, size = 0, len(line)
-    while True:
-        while at < size and line[at] in SPACES:
-            at += 1
-        if at >= size:
-            return words
-        word = bytearray()
-        quote = b""
-        while at < size:
-            letter = line[at : at + 1]
-            if quote:
-                if letter == quote:
-                    if at + 1 < size and line[at + 1] not in SPACES:
-                        return None  # a closing quote ends the word
-                    quote = b""
-                    at += 1
-                    break
-                if letter == b"\\" and quote == b'"' and at + 1 < size:
-                    digits = line[at + 2 : at + 4]
-                    if line[at + 1 : at + 2] == b"x" and len(digits) == 2 and is_hexadecimal(digits):
-                        word.append(int(digits, 16))
-                        at += 4
-                    else:
-                        escaped = line[at + 1 : at + 2]
-                        word += ESCAPES.get(escaped, escaped)
-                        at += 2
-                    continue
-                if letter == b"\\" and quote == b"'" and line[at + 1 : at + 2] == b"'":
-                    word += b"'"
-                    at += 2
-                    continue
-                word += letter
-            elif letter in (b'"', b"'"):
-                quote = letter
-            elif letter[0] in SPACES:
-                break
-            else:
-                word += letter
-            at += 1
-        if quote:
-            return None
-        words.append(bytes(word))
-
-
-def is_hexadecimal(digits: bytes) -> bool:
-    return all(digit in b"0123456789abcdefABCDEF" for digit in digits)
-
-
 def quote_word(word: bytes) -> bytes:
     """A word as it is, or quoted if it would not be read back otherwise."""
-    if word and all(33 <= byte < 127 and byte not in b"\"'\\" for byte in word):
-        return word
-    return b'"%s"' % b"".join(
-        BACK_ESCAPES.get(byte) or (bytes((byte,)) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in word
-    )
+    return word if word and not word.translate(None, BARE) else quoted(word)

@@ -8,6 +8,7 @@ text that is no ID raises ValueError, and the caller words the refusal.
 from __future__ import annotations
 
 from storage.numeric import UINT64_MAX, parse_unsigned
+from storage.text import c_text
 
 MAX_HALF = UINT64_MAX
 MAX_ID = (1 << 128) - 1
@@ -33,7 +34,7 @@ def visible(text: bytes) -> bytes:
     """What C sees of a text, which ends at its first NUL; one that is too long is refused."""
     if len(text) > MAX_TEXT_BYTES:
         raise ValueError("too long")
-    return text.partition(b"\0")[0]
+    return c_text(text)
 
 
 def parse_bound(text: bytes, missing_sequence: int = 0) -> int:

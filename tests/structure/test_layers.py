@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 STORAGE_RULE = "storage imports the standard library only"
-PROTOCOL_RULE = "protocol imports the standard library and storage.numeric only"
+PROTOCOL_RULE = "protocol imports the standard library, storage.numeric and storage.text only"
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from storage.aof.manifest import BadManifest, LogFile, Manifest, quote_word, split_words
+from storage.aof.manifest import BadManifest, LogFile, Manifest, quote_word
+from storage.text import split_arguments
 
 USUAL = b"""file appendonly.aof.2.base.rdb seq 2 type b
 file appendonly.aof.1.incr.aof seq 1 type h
@@ -94,9 +95,15 @@ def test_a_single_file_of_an_older_server_becomes_the_base():
 
 @pytest.mark.parametrize("name", [b"plain", b"with space", b'quo"te', b"back\\slash", b"\xff\n\t\x01", b"it's", b""])
 def test_a_name_is_read_back_as_it_was_quoted(name):
-    assert split_words(quote_word(name) + b" next") == [name, b"next"]
+    assert split_arguments(quote_word(name) + b" next") == [name, b"next"]
 
 
 @pytest.mark.parametrize("line", [b'"open', b"'open", b'"a"b', b"'a'b"])
-def test_quotes_that_do_not_match_make_no_words(line):
-    assert split_words(line) is None
+def test_quotes_that_do_not_match_make_no_manifest(line):
+    with pytest.raises(BadManifest, match="Invalid AOF manifest file format"):
+        Manifest.parse(b"file a seq 1 type b " + line + b" x\n")
+
+
+def test_a_sequence_number_beyond_64_bits_is_the_greatest():
+    manifest = Manifest.parse(b"file a seq 99999999999999999999 type i\n")
+    assert [part.sequence for part in manifest.parts()] == [(1 << 63) - 1]
