@@ -39,6 +39,7 @@ _MIN_EXPONENT = -16445
 _MAX_MAGNITUDE = 16384
 MAX_LONG_DOUBLE_CHARS = 5 * 1024  # the buffer (with a final NUL) that Redis copies a long double's text into
 MAX_INT64_DIGITS = 19
+MAX_INTEGER_CHARS = 20  # with a sign
 _HUMAN_DIGITS = 17  # decimals of the human form, before trailing zeros go
 
 # Python 3.11 refuses int <-> decimal conversions beyond 4300 digits; longer numbers are converted in pieces.
@@ -74,6 +75,17 @@ def parse_int(text: Bytes) -> int:
             if number >= INT64_MIN:
                 return number
     raise ValueError("not a canonical 64 bit integer")
+
+
+def is_integer(text: Bytes) -> bool:
+    """Whether `parse_int` reads it: what Redis keeps as a number."""
+    if len(text) > MAX_INTEGER_CHARS:
+        return False
+    try:
+        parse_int(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_unsigned(text: Bytes) -> int:

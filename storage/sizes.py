@@ -12,10 +12,11 @@ from __future__ import annotations
 from itertools import islice
 
 from storage.numeric import format_float
+from storage.packed_sizes import FRAME_BYTES, packed_size
 from storage.types import byte_strings
 from storage.types.hash import HASHTABLE, Hash
 from storage.types.hash import LISTPACKEX as HASH_LISTPACKEX
-from storage.types.list import List, node_limits, packed_size
+from storage.types.list import List, node_limits
 from storage.types.set import INTSET, Set
 from storage.types.set import LISTPACK as SET_LISTPACK
 from storage.types.sorted_set import LISTPACK as ZSET_LISTPACK
@@ -32,7 +33,6 @@ OBJECT_BYTES = 16
 ENTRY_BYTES = 24  # of a hash table
 TABLE_BYTES = 56  # a hash table without slots
 SLOT_BYTES = 8
-LISTPACK_FRAME = 7
 LISTPACKEX_BYTES = 32  # what knows the earliest deadline
 INTSET_HEADER = 8
 QUICKLIST_BYTES = 40
@@ -138,7 +138,7 @@ def value_size(value: Any, limits: EncodingLimits, samples: int) -> int:
 
 def _list_size(value: List, limits: EncodingLimits, samples: int) -> int:
     if value.encoding_name(limits) == b"listpack":
-        return size_class(LISTPACK_FRAME + sum(map(packed_size, value)))
+        return size_class(FRAME_BYTES + sum(map(packed_size, value)))
     # Redis samples whole blocks; 64 elements for each it would look at say the same.
     nodes, total = quicklist_nodes(value, limits, samples * 64)
     return QUICKLIST_BYTES + nodes * QUICKLIST_NODE_BYTES + total
@@ -149,7 +149,7 @@ def quicklist_nodes(value: List, limits: EncodingLimits, samples: int = 0) -> tu
     total = mean_of(map(packed_size, value), len(value), samples)
     max_bytes, max_count = node_limits(limits.list_max_listpack_size)
     nodes = max(1, -(-total // max_bytes), -(-len(value) // max_count))
-    return nodes, total + nodes * LISTPACK_FRAME
+    return nodes, total + nodes * FRAME_BYTES
 
 
 def _set_size(value: Set, samples: int) -> int:
@@ -158,14 +158,14 @@ def _set_size(value: Set, samples: int) -> int:
         width = 2 if largest < 1 << 15 else 4 if largest < 1 << 31 else 8
         return size_class(INTSET_HEADER + width * len(value))
     if value.encoding is SET_LISTPACK:
-        return size_class(LISTPACK_FRAME + sum(map(packed_size, value)))
+        return size_class(FRAME_BYTES + sum(map(packed_size, value)))
     members = (text_size(len(member)) + ENTRY_BYTES for member in value)
     return table_size(len(value)) + mean_of(members, len(value), samples)
 
 
 def _hash_size(value: Hash, samples: int) -> int:
     if value.encoding is not HASHTABLE:
-        size = LISTPACK_FRAME + sum(packed_size(field) + packed_size(text) for field, text in value.items())
+        size = FRAME_BYTES + sum(packed_size(field) + packed_size(text) for field, text in value.items())
         if value.encoding is HASH_LISTPACKEX:
             deadlines = value.deadlines.live if value.deadlines is not None else {}
             size += LISTPACKEX_BYTES + 2 * len(value) + 8 * len(deadlines)
@@ -177,7 +177,7 @@ def _hash_size(value: Hash, samples: int) -> int:
 def _sorted_set_size(value: SortedSet, samples: int) -> int:
     if value.encoding is ZSET_LISTPACK:
         scores = map(format_float, value.values())
-        return size_class(LISTPACK_FRAME + sum(map(packed_size, value)) + sum(map(packed_size, scores)))
+        return size_class(FRAME_BYTES + sum(map(packed_size, value)) + sum(map(packed_size, scores)))
     members = (text_size(len(member)) + ENTRY_BYTES + SKIPLIST_NODE_BYTES for member in value)
     fixed = SORTED_SET_BYTES + SKIPLIST_HEAD_BYTES + table_size(len(value))
     return fixed + mean_of(members, len(value), samples)

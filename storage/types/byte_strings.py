@@ -7,7 +7,7 @@ nobody else has to know of it.
 
 from __future__ import annotations
 
-from storage.numeric import parse_int
+from storage.numeric import is_integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 EMBSTR_BYTES = 44  # as in Redis: header and text fill one 64-byte allocation
 SHARED_INTEGERS = 10_000  # Redis keeps one object for each of 0..9999
-MAX_INTEGER_DIGITS = 20
 
 SPELLED_KEPT = 1024  # a sum that is whole is rare, and to ask for its encoding is rarer
 
@@ -53,17 +52,9 @@ def encoding_name(value: bytes | bytearray, limits: EncodingLimits) -> bytes:
     """int for a canonical 64-bit integer, embstr up to 44 bytes, raw for longer or edited strings."""
     if value.__class__ is bytearray:
         return RAW
-    if len(value) <= MAX_INTEGER_DIGITS and is_integer(value) and value not in limits.spelled:
+    if is_integer(value) and value not in limits.spelled:
         return INT
     return EMBSTR if len(value) <= EMBSTR_BYTES else RAW
-
-
-def is_integer(value: bytes | bytearray) -> bool:
-    try:
-        parse_int(value)
-    except ValueError:
-        return False
-    return True
 
 
 def is_shared(value: bytes | bytearray, limits: EncodingLimits) -> bool:

@@ -27,6 +27,7 @@ from _operator import indexOf
 from itertools import islice, repeat
 
 from storage.numeric import wrap_int32
+from storage.packed_sizes import FRAME_BYTES, packed_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,26 +46,9 @@ QUICKLIST = b"quicklist"
 ALWAYS = 1 << 62  # longer than any list
 SIZE_CLASSES = (4096, 8192, 16384, 32768, 65536)  # list-max-listpack-size -1 to -5
 SAFE_BYTES = 8192  # what a node may hold however many elements are allowed
-PACKED_FRAME = 7  # a listpack's header and end byte
 PACKED_ENTRY = 10  # at most, besides the element: up to 5 bytes of header and 5 of back-length
 NO_ROOM = -1
-MAX_INTEGER_CHARS = 20
 ROTATE_FROM = 256  # from an end; nearer, stepping over elements costs no more than turning the deque twice
-
-
-def packed_size(element: bytes) -> int:
-    """Bytes of one listpack entry."""
-    length = len(element)
-    if length <= MAX_INTEGER_CHARS and (element.isdigit() or element[:1] == b"-" and element[1:].isdigit()):
-        number = int(element)
-        if b"%d" % number == element:
-            if 0 <= number < 128:
-                return 2
-            for bits, size in ((12, 3), (15, 4), (23, 5), (31, 6), (63, 10)):
-                if -(1 << bits) <= number < 1 << bits:
-                    return size
-    size = length + (1 if length < 64 else 2 if length < 4096 else 5)
-    return size + (1 if size < 128 else 2 if size < 16383 else 3 if size < 2097151 else 4)
 
 
 def node_limits(list_max_listpack_size: int) -> tuple[int, int]:
@@ -117,7 +101,7 @@ class List(Elements):
         # The smallest entry takes 2 bytes: a long list need not be measured. Nor one that fits whatever its elements.
         if count > max_count or 2 * count > max_bytes:
             new.become_quicklist(count)
-        elif sum(map(len, new)) + PACKED_ENTRY * count + PACKED_FRAME > max_bytes and new.measure() > max_bytes:
+        elif sum(map(len, new)) + PACKED_ENTRY * count + FRAME_BYTES > max_bytes and new.measure() > max_bytes:
             new.become_quicklist(count)
         return new
 
@@ -186,7 +170,7 @@ class List(Elements):
 
     def measure(self) -> int:
         """The bytes of all elements in one listpack. O(n)."""
-        return PACKED_FRAME + sum(map(packed_size, self))
+        return FRAME_BYTES + sum(map(packed_size, self))
 
     # ------------------------------------------------------------------------------------------ both ends
 

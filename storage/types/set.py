@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from itertools import chain, filterfalse, islice
 
-from storage.numeric import parse_int
+from storage.numeric import is_integer, parse_int
 from storage.types.indexed import HOLES_FLOOR, SMALL, IndexedDict
 
 TYPE_CHECKING = False
@@ -32,17 +32,6 @@ HASHTABLE = b"hashtable"
 
 PRESENT = b""  # the table's value for every member
 REBUILD_SHARE = 5  # as in Redis: SPOP that takes five times what it leaves makes a new set of what is left
-
-
-def is_integer(member: bytes) -> bool:
-    """True for a canonical signed 64 bit decimal, which an intset can hold."""
-    if len(member) > 20:
-        return False
-    try:
-        parse_int(member)
-    except ValueError:
-        return False
-    return True
 
 
 class Set(IndexedDict):

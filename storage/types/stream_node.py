@@ -13,6 +13,7 @@ from __future__ import annotations
 from itertools import repeat
 from marshal import dumps, loads
 
+from storage.packed_sizes import FRAME_BYTES, packed_int_size, packed_size
 from storage.types.stream_id import MAX_HALF
 
 TYPE_CHECKING = False
@@ -23,43 +24,8 @@ if TYPE_CHECKING:
     Entries = tuple[list[int], list[bytes], list[Body]]
 
 MARSHAL_VERSION = 2  # later versions look for repeated objects: twice the time, nothing found
-NODE_HEADER_BYTES = 7  # a listpack's own header and end
 # At most: flags, milliseconds, sequence, numbers of fields and items of an entry whose ID is near the node's first.
 ENTRY_OVERHEAD = 2 + 6 + 4 + 3 + 3
-
-
-def packed_int_size(value: int) -> int:
-    """Return the bytes an integer takes in a listpack, with its back length."""
-    if 0 <= value <= 127:
-        return 2
-    if -4096 <= value <= 4095:
-        return 3
-    if -32768 <= value <= 32767:
-        return 4
-    if -8388608 <= value <= 8388607:
-        return 5
-    if -2147483648 <= value <= 2147483647:
-        return 6
-    return 10
-
-
-def packed_size(value: bytes) -> int:
-    """Return the bytes a string takes in a listpack, where one that reads as an integer is stored as one."""
-    size = len(value)
-    if size <= 20 and (value.isdigit() or (value[:1] == b"-" and value[1:].isdigit())):
-        number = int(value)
-        if -(1 << 63) <= number < 1 << 63 and b"%d" % number == value:
-            return packed_int_size(number)
-    if size < 64:
-        return size + 2
-    size += 2 if size < 4096 else 5
-    if size <= 127:
-        return size + 1
-    if size < 16383:
-        return size + 2
-    if size < 2097151:
-        return size + 3
-    return size + (4 if size < 268435455 else 5)
 
 
 class Node:
@@ -86,7 +52,7 @@ class Node:
         self.slots = 0
         self.fields = fields
         # The first element group: live entries, deleted ones, the fields with their number, a terminator.
-        self.size = NODE_HEADER_BYTES + 2 + 2 + packed_int_size(len(fields)) + 2
+        self.size = FRAME_BYTES + 2 + 2 + packed_int_size(len(fields)) + 2
         self.size += sum(map(packed_size, fields))
         self.unmeasured = 0  # how many of the newest entries are in `size` with an upper bound only
         self.ids: list[int] = []

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from storage.limits import EncodingLimits
-from storage.types.list import List, packed_size
+from storage.packed_sizes import packed_size
+from storage.types.list import List
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import random
 import pytest
 
 from storage.limits import EncodingLimits
+from storage.numeric import is_integer
 from storage.types.set import (
     Set,
     difference,
     intersection,
-    is_integer,
     stored_difference,
     union,
 )

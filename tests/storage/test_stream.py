@@ -9,10 +9,10 @@ import tracemalloc
 import pytest
 
 from storage.limits import EncodingLimits
+from storage.packed_sizes import packed_size
 from storage.types.consumer_group import CHUNK_IDS, UNKNOWN, ConsumerGroup, PendingList
 from storage.types.stream import Stream
 from storage.types.stream_id import MAX_ID, format_id, parse_bound, parse_id, parse_partial
-from storage.types.stream_node import packed_size
 
 SEEDS = range(12)
 
