@@ -119,7 +119,11 @@ class LogDirectory:
         return None
 
     def remove_history(self) -> None:
-        """Delete the files that a finished rewrite has made superfluous; what fails is tried after the next one."""
+        """Delete the files that a finished rewrite has made superfluous.
+
+        The manifest is written after that, or a crash would leave files that nothing names. It is tried again after the
+        next rewrite if that fails; a file that cannot be deleted stays, as in Redis.
+        """
         if self.config.aof_disable_auto_gc or not self.manifest.history:
             return
         manifest = self.manifest.copy()

@@ -1,7 +1,7 @@
 """The manifest: which files make up the log, in which order.
 
-Owns its text and the naming of files. Must not touch files: the caller writes the text, renames it into place, and
-removes what `take_history` returned once that is durable.
+Owns its text and the naming of files. Must not touch files: the caller writes the text durably, and deletes what
+`take_history` returned before it writes a manifest that names them no more.
 
 A line is `file NAME seq NUMBER type LETTER`, in any order and letter case; b is the base, i an increment, h a file that
 is no longer needed. Invariants: at most one base; sequence numbers of increments grow.
