@@ -158,10 +158,12 @@ class List(Elements):
     def consider_shrinking(self, limits: EncodingLimits) -> None:
         """Turn a quicklist back into a listpack if it fills no more than half of one."""
         max_bytes, max_count = node_limits(limits.list_max_listpack_size)
+        if max_count == ALWAYS:
+            max_bytes //= 2  # of a limit that counts elements it is only these that are halved
         length = len(self)
         # The smallest entry takes 2 bytes.
-        if length * 2 <= max_bytes // 2 and length <= max_count // 2:
-            if self.measure() <= max_bytes // 2:
+        if length * 2 <= max_bytes and length <= max_count // 2:
+            if self.measure() <= max_bytes:
                 self.is_quicklist = False
                 self.watch_below = ALWAYS
                 self.room = 0

@@ -185,6 +185,9 @@ def test_a_positive_limit_counts_elements(limits):
     assert value.encoding_name(limits) == b"quicklist"
     value.pop()
     assert value.encoding_name(limits) == b"listpack"
+    large = List.build([b"y" * 3000] * 9, limits)
+    large.pop_left_many(7)
+    assert large.encoding_name(limits) == b"listpack"  # more than half of 8192 bytes: the limit is of elements
 
 
 def test_a_quicklist_becomes_a_listpack_at_half_the_limit_and_not_before(limits):
