@@ -41,7 +41,8 @@ class Frequencies(dict):  # type: ignore[type-arg]  # dict[bytes, int] as a base
         self.rng = rng
         self.log_factor = log_factor
         self.decay_minutes = decay_minutes
-        self.begun = (clock.access_stamp // 60 & MINUTES_MASK) << 8 | FIRST_COUNT  # keys that were there before
+        # Keys that were there before were never used: Redis reads their time of use as a count, and lets it decay.
+        self.begun = (clock.access_stamp // 60 & MINUTES_MASK) << 8
 
     def __setitem__(self, key: bytes, stamp: int) -> None:
         if stamp is self.clock.access_stamp:
@@ -68,7 +69,7 @@ class Frequencies(dict):  # type: ignore[type-arg]  # dict[bytes, int] as a base
 
 
 def use_frequencies(space: Keyspace, rng: RandomSource, log_factor: int, decay_minutes: int) -> None:
-    """Count uses from now on; every key begins like a new one."""
+    """Count uses from now on; a key that is there begins at nothing, and like a new one when it is used."""
 
     def fresh() -> Frequencies:
         return Frequencies(space.clock, rng, log_factor, decay_minutes)

@@ -189,7 +189,9 @@ def test_lfu_keeps_what_is_used_often(limited):
 
 
 def test_object_freq_counts_uses_under_lfu_and_idletime_is_refused(limited):
+    limited.command("SET", "before", "v")
     limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "lfu-log-factor", "0")
+    assert limited.ask("OBJECT", "FREQ", "before") == 0
     limited.command("SET", "k", "v")
     assert limited.ask("OBJECT", "FREQ", "k") == 5
     for _ in range(3):
