@@ -10,10 +10,12 @@ How much a client holds is `client_description.memory_of`, which CLIENT LIST sho
 
 from __future__ import annotations
 
+from protocol.reply import Verbatim
 from server import admission
 from server.client_description import describe, memory_of
 from server.log import NOTICE
 from server.session import CLOSING, DOOMED
+from storage.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 LEAST_LIMIT = 128 * 1024  # as in Redis: with less, whoever asks to have it raised would be evicted
 LARGE_VECTOR = 16 * 1024  # bytes; smaller ones are gone before they could matter
+FIRST_BUCKET_BITS, LAST_BUCKET_BITS = 15, 32  # of DEBUG CLIENT-EVICTION: up to 32 KiB, from 4 GiB on
 EVICTABLE = frozenset((b"normal", b"pubsub"))
 
 
@@ -47,6 +50,7 @@ class ClientMemory:
         services.config.on_change("maxmemory-clients", self.follow)
         services.info.provide("evicted_clients", lambda: self.evicted)
         services.info.on_reset.append(self.reset)
+        services.debug_subcommands[b"CLIENT-EVICTION"] = (0, 0, self.tell_buckets)
         services.clients.on_forget.append(self.forget)
         self.follow(services.config)
 
@@ -102,6 +106,20 @@ class ClientMemory:
             grown.clear()
         if self.total > self.limit:
             self.evict()
+
+    def tell_buckets(self, ctx: Session, argv: Sequence[bytes]) -> Verbatim:
+        """DEBUG CLIENT-EVICTION: how many clients hold how much, by powers of two."""
+        if not self.limit:
+            raise CommandError(b"ERR maxmemory-clients is disabled.")
+        lines = []
+        least = 0
+        for bits in range(FIRST_BUCKET_BITS, LAST_BUCKET_BITS + 2):
+            is_last = bits > LAST_BUCKET_BITS
+            bound = "+            " if is_last else " - %10d" % ((1 << bits) - 1)
+            held = [weight for weight in self.weights.values() if least <= weight and (is_last or weight < 1 << bits)]
+            lines.append("bucket %10d%s: tot-mem: %10d, clients: %d\n" % (least, bound, sum(held), len(held)))
+            least = 1 << bits
+        return Verbatim(b"txt", "".join(lines).encode())
 
     def weigh(self, session: Session) -> None:
         if session.kind in EVICTABLE and session.id in self.services.clients.by_id:

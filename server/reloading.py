@@ -89,5 +89,5 @@ def load(ctx: Session, call: Any, refusal: bytes = RELOAD_FAILED) -> None:
 
 SUBCOMMANDS = {
     b"RELOAD": (0, -1, reload_snapshot),
-    b"LOADAOF": (0, 0, reload_log),
+    b"LOADAOF": (0, -1, reload_log),
 }

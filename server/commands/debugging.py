@@ -16,7 +16,7 @@ from protocol.reply import OK, Attribute, BigNumber, ErrorReply, Map, Multi, Pus
 from server.number_arguments import integer, not_negative
 from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group, subcommand_syntax
 from storage import sizes
-from storage.errors import NO_SUCH_KEY, CommandError
+from storage.errors import NO_SUCH_KEY, NO_SUCH_SCRIPT, CommandError
 from storage.globbing import compile_glob
 from storage.numeric import leading_int
 from storage.types import byte_strings, kinds
@@ -37,6 +37,8 @@ REPORT_BEGINS = "\n\n=== REDIS BUG REPORT START: Cut & paste starting from here 
 FUZZ_ROUNDS = 20_000
 FORCED_RESIZE_RATIO = 4
 MAX_FLOAT_CHARS = 64
+DIGEST_CHARS = 40
+MAX_SLEEP_S = 2.0**63 / 1e6
 
 
 @server.command(
@@ -80,7 +82,10 @@ def present(ctx: Session, key: bytes) -> Any:
 
 
 def debug_sleep(ctx: Session, argv: Argv) -> Any:
-    sleep(max(0.0, leading_float(argv[2])))
+    """Sleep, but not for more microseconds than 64 bits hold, or a number that is none: C makes them negative."""
+    duration_s = leading_float(argv[2])
+    if 0.0 < duration_s < MAX_SLEEP_S:
+        sleep(duration_s)
     return OK
 
 
@@ -378,8 +383,21 @@ def debug_structsize(ctx: Session, argv: Argv) -> Any:
     return b"bits:%d bytes:%d bytearray:%d dict:%d" % (bits, *empty)
 
 
-def debug_client_eviction(ctx: Session, argv: Argv) -> Any:
-    raise CommandError(b"ERR maxmemory-clients is disabled.")
+def debug_script(ctx: Session, argv: Argv) -> Any:
+    """Print a cached script to the log, or all of them."""
+    scripts = ctx.server.scripting.known_digests()
+    if argv[2].upper() == b"LIST":
+        named = list(scripts)
+    elif len(argv[2]) != DIGEST_CHARS:
+        raise CommandError(subcommand_syntax(argv))
+    elif argv[2] in scripts:
+        named = [argv[2]]
+    else:
+        raise CommandError(NO_SUCH_SCRIPT)
+    for digest in named:
+        text = digest + b"\n" + scripts[digest].text
+        ctx.server.log.warning("SCRIPT SHA: " + text.decode("utf-8", "backslashreplace"))
+    return OK
 
 
 def debug_replicate(ctx: Session, argv: Argv) -> Any:
@@ -396,6 +414,8 @@ ASSERT
     End as after a failed assertion.
 CHANGE-REPL-ID
     Choose a new replication ID, as if the history were another one.
+CLIENT-EVICTION
+    Show how many clients hold how much, where maxmemory-clients limits it.
 CONFIG-REWRITE-FORCE-ALL
     Rewrite the configuration file with every directive, defaults too.
 CRASH-AND-RECOVER [<milliseconds>]
@@ -440,6 +460,8 @@ REPLICATE <arg> [<arg> ...]
     Send a command to replicas without running it here.
 RESTART [<milliseconds>]
     Rewrite the configuration, save, and begin anew after a delay.
+SCRIPT <LIST|sha>
+    Print all cached scripts, or one, to the log.
 SDSLEN <key>
     Tell the lengths of a key and of the string it holds.
 SEGFAULT
@@ -470,7 +492,6 @@ def debug_help(ctx: Session, argv: Argv) -> Any:
 SUBCOMMANDS: dict[bytes, Subcommand] = {
     b"ASSERT": (0, -1, debug_assert),
     b"CHANGE-REPL-ID": (0, 0, debug_change_repl_id),
-    b"CLIENT-EVICTION": (0, 0, debug_client_eviction),
     b"DIGEST": (0, 0, debug_digest),
     b"DIGEST-VALUE": (0, -1, debug_digest_value),
     b"ERROR": (1, 1, debug_error),
@@ -487,6 +508,7 @@ SUBCOMMANDS: dict[bytes, Subcommand] = {
     b"QUICKLIST": (1, 2, debug_quicklist),
     b"QUICKLIST-PACKED-THRESHOLD": (1, 1, debug_quicklist_packed_threshold),
     b"REPLICATE": (1, -1, debug_replicate),
+    b"SCRIPT": (1, 1, debug_script),
     b"SDSLEN": (1, 1, debug_sdslen),
     b"SEGFAULT": (0, -1, debug_segfault),
     b"SLEEP": (1, 1, debug_sleep),

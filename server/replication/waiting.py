@@ -7,6 +7,7 @@ who wait. O(waiting x replicas) an answer.
 from __future__ import annotations
 
 from protocol.reply import Block
+from storage.numeric import wrap_int32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from server.replication.service import Replication
     from server.session import Session
 
+INT32_MAX = 2**31 - 1
 SWEEP_FLOOR = 64  # waits kept before those that have ended are looked for
 
 
@@ -58,6 +60,9 @@ class Waits:
         if wants_own and log is not None and not enough and not session.denies_blocking:
             log.request_sync()
             reply, enough = self.judge(wait)  # done already where there is no thread for it
+        if not enough and wanted > INT32_MAX:
+            wait.wanted = wrap_int32(wanted)  # as in Redis for those who wait: 2147483648 replicas are less than none
+            reply, enough = self.judge(wait)
         if enough or session.denies_blocking:
             return reply
         wait.block = Block((), timeout_ms, on_timeout=reply, kind=Block)

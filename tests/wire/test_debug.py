@@ -253,6 +253,12 @@ def test_without_a_crash_log_the_process_just_dies(start_server):
         ("CLUSTERLINK KILL all 0", b"-ERR Debug option only available for cluster mode enabled setup!"),
         ("CONFIG-REWRITE-FORCE-ALL", b"-ERR CONFIG-REWRITE-FORCE-ALL failed: Bad address"),
         ("LOADAOF", b"-ERR Error trying to load the AOF files, check server logs."),
+        ("SLEEP inf", b"OK"),
+        ("SLEEP nan", b"OK"),
+        ("SCRIPT LIST", b"OK"),
+        ("SCRIPT " + "0" * 40, b"-NOSCRIPT No matching script. Please use EVAL."),
+        ("SCRIPT 0", b"-ERR unknown subcommand or wrong number of arguments for 'SCRIPT'. Try DEBUG HELP."),
+        ("CLIENT-EVICTION", b"-ERR maxmemory-clients is disabled."),
     ],
 )
 def test_switches_of_testers_are_taken_and_judged_as_in_redis(wire, words, reply):

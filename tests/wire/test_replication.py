@@ -248,6 +248,7 @@ def test_wait_asks_and_counts_who_has_everything(master):
         assert client.read() == (b":", b"1")
         client.command("SET", "key", "other")
         assert client.command("WAIT", "1", "30") == (b":", b"0")
+        assert client.command("WAIT", 2**31, "0") == (b":", b"0")  # as a C int it is less than none
 
 
 def test_wait_waits_for_what_its_own_client_wrote(master):
