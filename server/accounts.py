@@ -19,9 +19,10 @@ from storage.text import c_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Sequence
+    from typing import Dict, List, Optional, Sequence
 
     from server.acl.log import RefusalLog
+    from server.config.configuration import Config
     from server.registry import CommandSpec
     from server.services import Services
     from server.session import Session
@@ -79,7 +80,7 @@ class Accounts:
 
     # Standing --------------------------------------------------------------------------------------------------
 
-    def follow_requirepass(self, config: Any) -> Optional[str]:
+    def follow_requirepass(self, config: Config) -> Optional[str]:
         """Give the default user the configured password, or none."""
         password = config.requirepass
         self.default.nopass = not password

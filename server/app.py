@@ -55,7 +55,10 @@ from storage.limits import THRESHOLDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List
+    from typing import Callable, List
+
+    from server.config.configuration import Config
+    from server.log import Log
 
 
 PREPARED_AFTER_TURNS = 200  # a server that lives for less, or sleeps, does without
@@ -74,7 +77,7 @@ TWO_SOURCES_OF_USERS = (
 class Application:
     """A server, ready to `start` and `run`."""
 
-    def __init__(self, config: Any, log: Any, is_configured: bool = True) -> None:
+    def __init__(self, config: Config, log: Log, is_configured: bool = True) -> None:
         self.config = config
         self.log = log
         self.is_configured = is_configured  # by a file or by arguments

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional, Sequence, Tuple
 
     from server.children import Children
+    from server.config.configuration import Config
     from server.reactor import Reactor
     from server.services import Services
     from storage.aof.records import Operation
@@ -77,11 +78,11 @@ class AppendLog:
         self.config.on_change("appendfsync", self.follow_policy)
         self.config.on_change("aof-timestamp-enabled", self.follow_timestamps)
 
-    def follow_timestamps(self, config: Any) -> Optional[str]:
+    def follow_timestamps(self, config: Config) -> Optional[str]:
         self.encoder.timestamps = config.aof_timestamp_enabled
         return None
 
-    def follow_policy(self, config: Any) -> Optional[str]:
+    def follow_policy(self, config: Config) -> Optional[str]:
         """`appendfsync` changed: what was written so far is synced under the new rule."""
         if self.descriptor >= 0:
             self.flush(forced=True)
@@ -376,7 +377,7 @@ class AppendLog:
         self.current_size = sum(map(self.files.size_of, self.files.manifest.parts()))
         self.plan_rewrite()
 
-    def plan_rewrite(self, config: Any = None) -> Optional[str]:
+    def plan_rewrite(self, config: Optional[Config] = None) -> Optional[str]:
         """Know from which size on the log is worth rewriting."""
         percentage = self.config.auto_aof_rewrite_percentage
         if not percentage or self.state != ON:

@@ -19,8 +19,9 @@ from storage.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Sequence
+    from typing import Dict, Optional, Sequence
 
+    from server.config.configuration import Config
     from server.reactor import Reactor
     from server.services import Services
     from server.session import Session
@@ -57,7 +58,7 @@ class ClientMemory:
     def reset(self) -> None:
         self.evicted = 0
 
-    def follow(self, config: Any) -> Optional[str]:
+    def follow(self, config: Config) -> Optional[str]:
         """The limit is another one; a negative one is a percentage of `maxmemory`."""
         limit = config.maxmemory_clients
         if limit < 0:

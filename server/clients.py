@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional, Sequence
 
+    from server.config.configuration import Config
     from server.services import Services
 
 INFINITE = 1 << 63
@@ -107,7 +108,7 @@ class Clients:
 
     # Output limits ---------------------------------------------------------------------------------------------
 
-    def follow_output_limits(self, config: Any) -> None:
+    def follow_output_limits(self, config: Config) -> None:
         """Know from how much output on a client has to be judged."""
         classes = config.client_output_buffer_limit.values()
         self.judged_from = min([limit for limits in classes for limit in limits[:2] if limit], default=INFINITE)

@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional
 
+    from server.config.configuration import Config
+
 SENTENCE = "REPORT END: Redis %s crashed by signal, the calls above were under way" % REDIS_VERSION
 STANDARD_OUTPUT = 1
 
@@ -42,7 +44,7 @@ class CrashReports:
 
     __slots__ = ("_descriptor",)
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self._descriptor = STANDARD_OUTPUT
         if config.logfile:
             try:
@@ -52,7 +54,7 @@ class CrashReports:
         self.follow(config)
         config.on_change("crash-log-enabled", self.follow)
 
-    def follow(self, config: Any) -> Optional[str]:
+    def follow(self, config: Config) -> Optional[str]:
         """Obey `crash-log-enabled`."""
         import faulthandler
 

@@ -11,11 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional
 
+    from server.config.configuration import Config
+    from server.log import Log
+
 RESERVED = 32  # as in Redis: listeners, files, the selector, a margin
 SELECT_SOCKETS = 512  # what Python's select takes at once on Windows, which has nothing better
 
 
-def fit_selector(config: Any, log: Any) -> None:
+def fit_selector(config: Config, log: Log) -> None:
     """Lower `maxclients` to what `select` can wait for, where there is no other selector."""
     most = SELECT_SOCKETS - RESERVED
     if selectors.DefaultSelector is selectors.SelectSelector and config.maxclients > most:
@@ -26,7 +29,7 @@ def fit_selector(config: Any, log: Any) -> None:
         config.maxclients = most
 
 
-def make_room(config: Any, log: Any) -> bool:
+def make_room(config: Config, log: Log) -> bool:
     """Raise the limit of open files as far as `maxclients` needs and the system allows; lower `maxclients` if it must.
 
     False if the limit is so low that nobody could be served.
@@ -75,7 +78,7 @@ def make_room(config: Any, log: Any) -> bool:
     return True
 
 
-def follow_maxclients(config: Any, log: Any) -> None:
+def follow_maxclients(config: Config, log: Log) -> None:
     """Refuse a CONFIG SET of more clients than the system lets a process have descriptors for."""
 
     def apply(changed: Any) -> Optional[str]:

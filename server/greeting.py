@@ -11,7 +11,9 @@ from server.version import REDIS_VERSION, VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+
+    from server.config.configuration import Config
+    from server.log import Log
 
 LOGO = r"""
         _   _
@@ -34,7 +36,7 @@ ALWAYS_HUGE = (
 TITLE_BYTES = 15  # what Linux keeps of a thread's name
 
 
-def greet(config: Any, log: Any) -> None:
+def greet(config: Config, log: Log) -> None:
     """Show the banner, or say its content in a line."""
     import sys
 
@@ -46,7 +48,7 @@ def greet(config: Any, log: Any) -> None:
         log.notice("Running mode=standalone, port=%d." % port)
 
 
-def warn_of_system(config: Any, log: Any) -> None:
+def warn_of_system(config: Config, log: Log) -> None:
     """Settings of the machine that will hurt later."""
     backlog = read_number("/proc/sys/net/core/somaxconn")
     if config.port and backlog is not None and backlog < config.tcp_backlog:
@@ -88,7 +90,7 @@ def read_number(path: str) -> int | None:
         return None
 
 
-def set_title(config: Any) -> None:
+def set_title(config: Config) -> None:
     """Show `proc-title-template` where the platform lets a process name itself: the name `top` and `ps -c` print."""
     if not config.set_proc_title or not os.path.exists("/proc/self/comm"):
         return

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Sequence, Tuple
 
+    from server.config.configuration import Config
     from server.registry import CommandSpec
     from server.services import Services
     from server.session import Session
@@ -69,7 +70,7 @@ class Latency:
         services.config.on_change("slowlog-log-slower-than", self.follow)
         services.dispatch.observe_slow = self.observe
 
-    def follow(self, config: Any) -> None:
+    def follow(self, config: Config) -> None:
         """Obey the thresholds: know from how many nanoseconds on a command has to be reported."""
         self.threshold_ms = config.latency_monitor_threshold
         self.slow_us = config.slowlog_log_slower_than

@@ -18,7 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional
 
+    from server.config.configuration import Config
+    from server.log import Log
     from server.session import Session
+    from server.timers import TimerQueue
 
 NOSAVE, SAVE, NOW, FORCE = 1, 2, 4, 8
 SHUTDOWN_FLAGS = {"nosave": NOSAVE, "save": SAVE, "now": NOW, "force": FORCE}
@@ -28,7 +31,7 @@ SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
 class Lifecycle:
     """The end of the process. `stop` is called when everything is done."""
 
-    def __init__(self, log: Any, config: Any, timers: Any, stop: Callable[[], None]) -> None:
+    def __init__(self, log: Log, config: Config, timers: TimerQueue, stop: Callable[[], None]) -> None:
         self.log = log
         self.config = config
         self.timers = timers

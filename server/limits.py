@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from server.config.configuration import Config
     from server.services import Services
     from server.session import Session
 
@@ -31,17 +32,17 @@ class Limits:
         self.follow_timeout(config)
         self.follow_output_limits(config)
 
-    def follow_bulk_limit(self, config: Any) -> None:
+    def follow_bulk_limit(self, config: Config) -> None:
         for session in self.services.clients:
             if session.connection is not None:
                 session.connection.parser.max_bulk_bytes = config.proto_max_bulk_len
 
-    def follow_output_limits(self, config: Any) -> None:
+    def follow_output_limits(self, config: Config) -> None:
         self.services.clients.follow_output_limits(config)
 
     # Idle clients ----------------------------------------------------------------------------------------------
 
-    def follow_timeout(self, config: Any) -> None:
+    def follow_timeout(self, config: Config) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

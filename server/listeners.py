@@ -29,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Sequence
 
+    from server.log import Log
+
 MAX_ACCEPTS = 1000  # per wake-up, as in Redis
 SHORTAGE_PAUSE_S = 0.1  # after running out of descriptors: the backlog keeps the clients meanwhile
 NO_SUCH_FAMILY = (EAFNOSUPPORT, ENOPROTOOPT, EPFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT)
@@ -40,7 +42,7 @@ class BindFailure(Exception):
     """An address that must be listened on cannot be; the text is for the log."""
 
 
-def bind_tcp(addresses: Sequence[str], port: int, backlog: int, log: Any) -> List[socket.socket]:
+def bind_tcp(addresses: Sequence[str], port: int, backlog: int, log: Log) -> List[socket.socket]:
     """Listening sockets for every address; an optional one (leading dash) that does not exist is left out, and so is
     one of a kind that the system does not know."""
     sockets: List[socket.socket] = []
@@ -116,7 +118,7 @@ class Listener:
         kind: str,
         on_accept: Callable[[socket.socket, Any, str], None],
         on_shortage: Callable[[Listener], None],
-        log: Any,
+        log: Log,
     ) -> None:
         self.socket = sock
         self.kind = kind  # tcp, unix or tls

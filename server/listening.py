@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
     from typing import Any, Callable, List, Optional, Tuple
 
+    from server.config.configuration import Config
     from server.reactor import Reactor
     from server.services import Services
 
@@ -80,7 +81,7 @@ class Listening:
             raise BindFailure("Configured to not listen anywhere, exiting.")
 
     @staticmethod
-    def needs_tls(config: Any) -> bool:
+    def needs_tls(config: Config) -> bool:
         return bool(config.tls_port or config.tls_replication or config.tls_cluster)
 
     def open_tcp(self) -> None:
@@ -129,7 +130,7 @@ class Listening:
 
         self.services.timers.at(monotonic() + SHORTAGE_PAUSE_S, resume)
 
-    def set_options(self, config: Any) -> None:
+    def set_options(self, config: Config) -> None:
         """Have accepted sockets begin with their options where the system passes them on; `Reception` sees to that."""
         for listener in self.listeners:
             if listener.kind != "unix":
@@ -140,30 +141,30 @@ class Listening:
 
     # CONFIG SET ------------------------------------------------------------------------------------------------
 
-    def rebind_for_port(self, config: Any) -> Optional[str]:
+    def rebind_for_port(self, config: Config) -> Optional[str]:
         if self.rebind(config):
             return None
         return "Unable to listen on this port. Check server logs."
 
-    def rebind_for_tls_port(self, config: Any) -> Optional[str]:
+    def rebind_for_tls_port(self, config: Config) -> Optional[str]:
         if config.tls_port and (self.tls is None or self.tls.context is None) and not self.configure_tls():
             return "Unable to update TLS configuration. Check server logs."
         if self.rebind(config):
             return None
         return "Unable to listen on this port. Check server logs."
 
-    def renew_tls(self, config: Any) -> Optional[str]:
+    def renew_tls(self, config: Config) -> Optional[str]:
         """New certificates or rules, for connections to come; those that are there go on as they are."""
         if self.needs_tls(config) and not self.configure_tls():
             return "Unable to update TLS configuration. Check server logs."
         return None
 
-    def rebind_for_addresses(self, config: Any) -> Optional[str]:
+    def rebind_for_addresses(self, config: Config) -> Optional[str]:
         if self.rebind(config):
             return None
         return "Failed to bind to specified addresses."
 
-    def rebind(self, config: Any) -> bool:
+    def rebind(self, config: Config) -> bool:
         """Listen where the configuration says; called again with the old values when that failed."""
         is_tcp_new = self.tcp_bound != (config.bind, config.port)
         is_tls_new = self.tls_bound != (config.bind, config.tls_port)

@@ -14,7 +14,10 @@ from storage.aof.manifest import BadManifest, LogFile, Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Optional
+
+    from server.config.configuration import Config
+    from server.log import Log
 
 TEMPORARY = b"temp-"  # before the names of files that do not count yet
 
@@ -22,7 +25,7 @@ TEMPORARY = b"temp-"  # before the names of files that do not count yet
 class LogDirectory:
     """`appenddirname` below the working directory. Methods raise OSError unless they say otherwise."""
 
-    def __init__(self, config: Any, log: Any) -> None:
+    def __init__(self, config: Config, log: Log) -> None:
         self.config = config
         self.log = log
         self.manifest = Manifest()
@@ -113,7 +116,7 @@ class LogDirectory:
         replace_file(self.path(name), self.path(TEMPORARY + name), lambda file: write_all(file, manifest.format()))
         self.manifest = manifest
 
-    def follow_removal(self, config: Any) -> Optional[str]:
+    def follow_removal(self, config: Config) -> Optional[str]:
         """`aof-disable-auto-gc` changed."""
         self.remove_history()
         return None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from server.append_log import AppendLog
     from server.children import Children, Progress
+    from server.config.configuration import Config
     from server.services import Services
     from server.snapshots import Snapshots
 
@@ -362,7 +363,7 @@ class LogRewrite:
 
     # On and off ------------------------------------------------------------------------------------------------
 
-    def follow_switch(self, config: Any) -> Optional[str]:
+    def follow_switch(self, config: Config) -> Optional[str]:
         """CONFIG SET appendonly."""
         append_log = self.append_log
         if self.services.loader.is_loading:

@@ -26,9 +26,10 @@ from storage.eviction import Chooser, use_frequencies, use_times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional, Sequence
+    from typing import Optional, Sequence
 
     from protocol.parser import Vectors
+    from server.config.configuration import Config
     from server.reactor import Reactor
     from server.registry import CommandSpec
     from server.services import Services
@@ -86,7 +87,7 @@ class MemoryPolicy:
 
     # Configuration ---------------------------------------------------------------------------------------------
 
-    def follow(self, config: Any) -> Optional[str]:
+    def follow(self, config: Config) -> Optional[str]:
         """The limit or the policy is another one."""
         self.limit = config.maxmemory
         policy = config.maxmemory_policy
@@ -109,7 +110,7 @@ class MemoryPolicy:
             steps.insert(0, self.before_sleeping)
         return None
 
-    def warn(self, config: Any) -> Optional[str]:
+    def warn(self, config: Config) -> Optional[str]:
         """Say in the log that a new limit is reached already."""
         used = self.measure() if self.limit else 0
         if used > self.limit:

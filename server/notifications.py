@@ -16,8 +16,8 @@ from server.config.special import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
+    from server.config.configuration import Config
     from server.pubsub import PubSub
     from server.services import Services
     from server.session import Session
@@ -35,7 +35,7 @@ class Notifications:
         self.follow(services.config)
         pubsub.on_audience.append(lambda: self.follow(services.config))
 
-    def follow(self, config: Any) -> None:
+    def follow(self, config: Config) -> None:
         """Obey `notify-keyspace-events`: now, after CONFIG SET, when the first subscriber comes or the last goes."""
         self.mask = config.notify_keyspace_events
         heard = self.mask & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT) if self.pubsub.has_audience else 0

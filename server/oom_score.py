@@ -8,7 +8,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Optional
+
+    from server.config.configuration import Config
+    from server.log import Log
 
 PATH = "/proc/self/oom_score_adj"
 MASTER, REPLICA, CHILD = range(3)  # places in oom-score-adj-values
@@ -25,7 +28,7 @@ class OomScore:
 
     __slots__ = ("config", "log", "first")
 
-    def __init__(self, config: Any, log: Any) -> None:
+    def __init__(self, config: Config, log: Log) -> None:
         self.config = config
         self.log = log
         self.first: Optional[int] = None
@@ -33,11 +36,11 @@ class OomScore:
         config.on_change("oom-score-adj-values", self.follow)
         config.on_change("oom-score-adj-values", self.judge_order)
 
-    def follow(self, config: Any) -> Optional[str]:
+    def follow(self, config: Config) -> Optional[str]:
         """Obey the configuration; why that is impossible, or None."""
         return None if self.apply() else FAILED
 
-    def judge_order(self, config: Any) -> Optional[str]:
+    def judge_order(self, config: Config) -> Optional[str]:
         """Say it when a replica or a child would have to be made safer than a master: that takes privileges."""
         for value, following in zip(config.oom_score_adj_values, config.oom_score_adj_values[1:]):
             if following < value:

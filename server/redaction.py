@@ -8,14 +8,16 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Sequence
+    from typing import List, Sequence
+
+    from server.config.configuration import Config
 
 REDACTED = b"(redacted)"
 CARRIERS = frozenset((b"AUTH", b"HELLO", b"ACL", b"CONFIG", b"MIGRATE"))
 ACL_SECRETS = frozenset((b"SETUSER", b"DELUSER", b"GETUSER"))
 
 
-def redacted(argv: Sequence[bytes], config: Any) -> Sequence[bytes]:
+def redacted(argv: Sequence[bytes], config: Config) -> Sequence[bytes]:
     """The vector as it may be shown."""
     name = argv[0].upper()
     if name not in CARRIERS:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable, Iterable, Optional
 
     from server.children import Children, Done, Progress
+    from server.config.configuration import Config
     from server.services import Services
 
 RETRY_AFTER_S = 5  # a save point waits this long after a failure
@@ -201,7 +202,7 @@ class Snapshots:
 
     # Save points -----------------------------------------------------------------------------------------------
 
-    def reconsider(self, config: Any = None) -> Optional[str]:
+    def reconsider(self, config: Optional[Config] = None) -> Optional[str]:
         """Look at the save points anew at the end of this turn: they, or what they depend on, changed."""
         self.watched_from = 0
         if self.timer is not None:

@@ -10,13 +10,15 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+
+    from server.config.configuration import Config
+    from server.log import Log
 
 NOTIFY_SOCKET = "NOTIFY_SOCKET"
 UPSTART_JOB = "UPSTART_JOB"
 
 
-def supervisor_of(config: Any) -> str:
+def supervisor_of(config: Config) -> str:
     """Who supervises: systemd, upstart or no; `auto` believes the environment."""
     asked: str = config.supervised
     if asked in ("auto", "upstart") and os.environ.get(UPSTART_JOB):
@@ -29,7 +31,7 @@ def supervisor_of(config: Any) -> str:
 class Supervision:
     """The link to the supervisor of this process."""
 
-    def __init__(self, config: Any, log: Any) -> None:
+    def __init__(self, config: Config, log: Log) -> None:
         self.log = log
         self.kind = supervisor_of(config)
         if self.kind == "no" and config.supervised != "no" and config.supervised != "auto":

@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional, Tuple
 
+    from server.config.configuration import Config
     from server.services import Services
     from server.session import Session
 
@@ -59,7 +60,7 @@ def path_of(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
-def common_context(config: Any, protocol: int, identity: Tuple[bytes, bytes, bytes]) -> ssl.SSLContext:
+def common_context(config: Config, protocol: int, identity: Tuple[bytes, bytes, bytes]) -> ssl.SSLContext:
     """What clients and servers have in common: versions, a certificate with its key and the key's password, those that
     are trusted, ciphers. The first that is wrong is told of, in this order.
     """
@@ -120,11 +121,11 @@ def holds_certificate(path: bytes) -> bool:
         return False
 
 
-def own_identity(config: Any) -> Tuple[bytes, bytes, bytes]:
+def own_identity(config: Config) -> Tuple[bytes, bytes, bytes]:
     return config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass
 
 
-def server_context(config: Any) -> ssl.SSLContext:
+def server_context(config: Config) -> ssl.SSLContext:
     """What new clients are received with; raises BadTlsSettings."""
     if not config.tls_cert_file:
         raise BadTlsSettings("No tls-cert-file configured!")
@@ -155,11 +156,11 @@ def server_context(config: Any) -> ssl.SSLContext:
     return context
 
 
-def has_own_client_certificate(config: Any) -> bool:
+def has_own_client_certificate(config: Config) -> bool:
     return bool(config.tls_client_cert_file and config.tls_client_key_file)
 
 
-def client_context(config: Any) -> ssl.SSLContext:
+def client_context(config: Config) -> ssl.SSLContext:
     """What this server reaches its master with; raises BadTlsSettings. Names of hosts are not compared, as in Redis."""
     identity = own_identity(config)
     if has_own_client_certificate(config):
@@ -355,7 +356,7 @@ class TlsStream:
             pass
 
 
-def client_stream(sock: socket.socket, config: Any) -> TlsStream:
+def client_stream(sock: socket.socket, config: Config) -> TlsStream:
     """A connected socket to another server, from now on encrypted. Raises OSError."""
     try:
         return TlsStream(sock, client_context(config))
@@ -370,7 +371,7 @@ class TlsSettings:
         self.services = services
         self.context: Optional[ssl.SSLContext] = None
 
-    def renew(self, config: Any) -> bool:
+    def renew(self, config: Config) -> bool:
         """Make the context for clients to come; False, with a line in the log, if it cannot be made."""
         try:
             context = server_context(config)

@@ -21,8 +21,9 @@ from storage.events import EVICTED, EXPIRED, FLUSHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Sequence
+    from typing import Dict, List, Optional, Sequence
 
+    from server.config.configuration import Config
     from server.registry import CommandSpec
     from server.services import Services
     from server.session import Session
@@ -258,7 +259,7 @@ class TrackingTable:
             self.broadcast()  # Redis sleeps before it replies
             self.precedes_reply = False
 
-    def follow(self, config: Any) -> None:
+    def follow(self, config: Config) -> None:
         """Obey another limit, once CONFIG SET is answered."""
         if self.shrinking is not None:
             self.shrinking.cancel()

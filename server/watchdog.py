@@ -18,6 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional
 
+    from server.config.configuration import Config
+    from server.log import Log
+    from server.timers import TimerQueue
+
 EXPIRED = "--- WATCHDOG TIMER EXPIRED ---"
 ASKED = "Received SIGALRM"
 
@@ -33,7 +37,7 @@ class Watchdog:
 
     __slots__ = ("log", "timers", "period_s", "due_s", "_timer")
 
-    def __init__(self, config: Any, log: Any, timers: Any) -> None:
+    def __init__(self, config: Config, log: Log, timers: TimerQueue) -> None:
         self.log = log
         self.timers = timers
         self.period_s = 0.0
@@ -44,7 +48,7 @@ class Watchdog:
             config.on_change("watchdog-period", self.follow)
             self.follow(config)
 
-    def follow(self, config: Any) -> Optional[str]:
+    def follow(self, config: Config) -> Optional[str]:
         """Obey `watchdog-period`."""
         self.period_s = config.watchdog_period / 1000
         if self._timer is not None:

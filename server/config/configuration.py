@@ -47,6 +47,8 @@ class Config:
 
         def __getattr__(self, name: str) -> Any: ...
 
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
     def __init__(self) -> None:
         self._directives = declare_directives()
         self._by_name: dict[str, Directive] = {}

@@ -168,7 +168,13 @@ class MasterLink:
 
     def lose_soon(self) -> None:
         """The socket is broken: end the link between two units, not inside of one."""
-        self.services.timers.at(monotonic(), lambda sock=self.socket: self.lose() if sock is self.socket else None)
+        broken = self.socket
+
+        def lose() -> None:
+            if self.socket is broken:  # it may have been lost, and another one opened, meanwhile
+                self.lose()
+
+        self.services.timers.at(monotonic(), lose)
 
     # Handshake -------------------------------------------------------------------------------------------------
 

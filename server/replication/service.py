@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Deque, Dict, Optional, Tuple
 
+    from server.config.configuration import Config
     from server.propagation import Moment
     from server.reactor import Reactor
     from server.replication.failover import Failover
@@ -173,8 +174,8 @@ class Replication:
             self.attach()
             # Replicas that go on with their copy still have what lapsed while this server was down.
             word = b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL"
-            for number, key in self.services.loader.lapsed_keys:
-                self.feed.feed(number, (word, key))
+            for database, key in self.services.loader.lapsed_keys:
+                self.feed.feed(database, (word, key))
             self.keep_ticking()
         self.services.loader.lapsed_keys.clear()
 
@@ -300,7 +301,7 @@ class Replication:
     def backlog_bytes(self) -> int:
         return min(self.buffered_bytes(), self.config.repl_backlog_size)
 
-    def resize_backlog(self, config: Any) -> None:
+    def resize_backlog(self, config: Config) -> None:
         if self.history.backlog is not None:
             self.history.backlog.resize(config.repl_backlog_size)
 
@@ -467,7 +468,7 @@ class Replication:
 
     # Time ------------------------------------------------------------------------------------------------------
 
-    def settle(self, config: Any = None) -> None:
+    def settle(self, config: Optional[Config] = None) -> None:
         """Let the modes of admission say what role and links are now."""
         dispatch = self.services.dispatch
         config = self.config
