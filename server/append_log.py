@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from server.config.configuration import Config
     from server.reactor import Reactor
     from server.services import Services
+    from server.timers import Timer
     from storage.aof.records import Operation
 
 OFF, ON, WAITING = "off", "on", "waiting"  # waiting: turned on, the first rewrite is not finished
@@ -69,8 +70,8 @@ class AppendLog:
         self.delayed_syncs = 0
         self.postponed_s = 0.0
         self.requested_s = 0.0
-        self.sync_timer: Any = None
-        self.retry_timer: Any = None
+        self.sync_timer: Optional[Timer] = None
+        self.retry_timer: Optional[Timer] = None
         self.rewrite_at = 1 << 63  # bytes
         self.on_growth: Callable[[], None] = lambda: None
         self.on_state: Callable[[], Any] = lambda: None  # whether writes are to be refused may have changed

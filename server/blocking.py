@@ -33,11 +33,12 @@ REFUSES = NEEDS_AUTH | RESTRICTED | MEMORY_LIMITED | DISK_FAILED | TOO_FEW_REPLI
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Sequence, Tuple
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
 
     from server.registry import CommandSpec
     from server.services import Services
     from server.session import Session
+    from server.timers import Timer
     from storage.database import Database
     from storage.events import Event
 
@@ -56,7 +57,7 @@ class Waiter:
         self.block = block
         number = session.db.number
         self.places: List[Place] = [(number, key) for key in dict.fromkeys(block.keys)]
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         self.since_s = monotonic()
 
 

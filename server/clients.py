@@ -13,10 +13,11 @@ from server.session import DOOMED, PAUSED, REPLY_ON, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Optional, Sequence
+    from typing import Callable, Dict, List, Optional, Sequence
 
     from server.config.configuration import Config
     from server.services import Services
+    from server.timers import Timer
 
 INFINITE = 1 << 63
 REPLY_PEAK_MS = 5000  # as in Redis
@@ -34,14 +35,14 @@ class Clients:
         self.next_id = 3  # as in Redis, where scripts and functions have clients of their own before anybody comes
         self.held: Dict[Session, Sequence[bytes]] = {}  # paused sessions and the vector each was about to run
         self.pause_ends_ms = 0
-        self.pause_timer: Any = None
+        self.pause_timer: Optional[Timer] = None
         self.peak = 0
         self.judged_from = INFINITE  # the smallest output that a limit could concern
         self.grown: Optional[Dict[Session, None]] = None  # who has much to read, while `maxmemory-clients` is set
         self.reply_peak_ms = REPLY_PEAK_MS  # DEBUG REPLYBUFFER: see client_description
         self.reply_buffers_shrink = True
         self.over_soft: Dict[Session, None] = {}  # clients past a soft limit, looked at each second
-        self.soft_timer: Any = None
+        self.soft_timer: Optional[Timer] = None
         self.attack_logged_ms = 0
         # Services that keep something of a session drop it here: its connection is closed, or it sent RESET.
         self.on_forget: List[Callable[[Session], None]] = []

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server.config.configuration import Config
     from server.log import Log
     from server.session import Session
-    from server.timers import TimerQueue
+    from server.timers import Timer, TimerQueue
 
 NOSAVE, SAVE, NOW, FORCE = 1, 2, 4, 8
 SHUTDOWN_FLAGS = {"nosave": NOSAVE, "save": SAVE, "now": NOW, "force": FORCE}
@@ -46,7 +46,7 @@ class Lifecycle:
         self.flags = 0
         self.deadline_s = 0.0  # of a shutdown that waits; 0 if none does
         self.waiting: List[Session] = []  # clients that asked for it
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         self.signalled = False
         self.is_held = False  # DEBUG PAUSE-CRON: a signal is noted, but nothing follows from it yet
         self.held_flags: Optional[int] = None

@@ -12,11 +12,12 @@ from server.session import BLOCKED, DOOMED, HELD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Optional
 
     from server.config.configuration import Config
     from server.services import Services
     from server.session import Session
+    from server.timers import Timer
 
 
 class Limits:
@@ -24,7 +25,7 @@ class Limits:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         config = services.config
         config.on_change("timeout", self.follow_timeout)
         config.on_change("proto-max-bulk-len", self.follow_bulk_limit)

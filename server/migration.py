@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from server.resolving import Lookup, Place
     from server.services import Services
     from server.session import Session
+    from server.timers import Timer
 
 CANNOT_CONNECT = b"IOERR error or timeout connecting to the client"
 CANNOT_WRITE = b"IOERR error or timeout writing to target instance"
@@ -84,7 +85,7 @@ class Transfer:
         self.encoded = self.encode()
         self.output = memoryview(self.encoded)
         self.socket: Any = None
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         self.lookup: Optional[Lookup] = None
 
     def encode(self) -> bytes:

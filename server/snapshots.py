@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from server.children import Children, Done, Progress
     from server.config.configuration import Config
     from server.services import Services
+    from server.timers import Timer
 
 RETRY_AFTER_S = 5  # a save point waits this long after a failure
 SYNC_EVERY_BYTES = 4 << 20  # rdb-save-incremental-fsync: never much unwritten data in the system's hands
@@ -48,7 +49,7 @@ class Snapshots:
         self.on_state: Callable[[], Any] = lambda: None  # whether writes are to be refused may have changed
         self.functions: Callable[[], Iterable[bytes]] = lambda: ()  # sources of libraries to be saved
         self.replication: Callable[[], Any] = lambda: None  # what a snapshot notes of the replication stream
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         self.watched_from = 0  # this many changes are worth another look at the save points
         services.config.on_change("save", self.reconsider)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from server.config.configuration import Config
     from server.log import Log
-    from server.timers import TimerQueue
+    from server.timers import Timer, TimerQueue
 
 EXPIRED = "--- WATCHDOG TIMER EXPIRED ---"
 ASKED = "Received SIGALRM"
@@ -42,7 +42,7 @@ class Watchdog:
         self.timers = timers
         self.period_s = 0.0
         self.due_s = 0.0
-        self._timer: Any = None
+        self._timer: Optional[Timer] = None
         if hasattr(signal, "setitimer"):
             signal.signal(signal.SIGALRM, self.on_signal)
             config.on_change("watchdog-period", self.follow)

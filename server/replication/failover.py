@@ -12,10 +12,11 @@ from storage.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Optional
 
     from server.replication.replica import Replica
     from server.replication.service import Replication
+    from server.timers import Timer
 
 FOR_EVER_MS = 1 << 60
 POLL_S = 0.05
@@ -34,7 +35,7 @@ class Failover:
         self.is_forced = is_forced
         self.ends_s = monotonic() + timeout_ms / 1000.0 if timeout_ms else 0.0
         self.state = WAITING
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
 
     def begin(self) -> None:
         target = "%s:%d" % (self.host, self.port) if self.host else "any replica"

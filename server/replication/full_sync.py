@@ -18,10 +18,11 @@ from server.replication.replica import CAN_EOF, ONLINE, RECEIVES, WAITS_END, WAI
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional
+    from typing import List, Optional
 
     from server.replication.primary import Primary
     from server.replication.replica import Replica
+    from server.timers import Timer
 
 PIECE_BYTES = 64 * 1024
 ROOM_BYTES = 256 * 1024  # a session with less output than that gets another piece
@@ -42,7 +43,7 @@ class FullSync:
         self.log = primary.log
         self.replicas = primary.replicas
         self.has_to_look = False
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         self.group: List[Replica] = []  # for whom the running child works
         self.is_to_sockets = False  # of the running child
         self.pipe = -1

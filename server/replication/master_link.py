@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from server.replication.service import Replication
     from server.resolving import Lookup, Place
     from server.session import Session
+    from server.timers import Timer
 
     Expectation = Tuple[str, Callable[[bytes], None]]
 
@@ -65,7 +66,7 @@ class MasterLink:
         self.was_up = False
         self.full_id = b""
         self.full_offset = 0
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         self.is_failover = False  # ask the new master to take over
         self.is_announced = False  # the log knows of the connection that comes
         self.is_closed = False

@@ -10,10 +10,11 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Dict, Optional, Tuple
 
     from server.services import Services
     from server.session import Session
+    from server.timers import Timer
     from storage.database import Database
     from storage.events import Event
 
@@ -26,7 +27,7 @@ class OwnDeadlines:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.keys: Dict[Tuple[Database, bytes], None] = {}
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
 
     def note(self, db: Database, key: Optional[bytes], event: Event, session: Optional[Session]) -> None:
         """A change: remember the key if a client, not the master, left it with a deadline."""

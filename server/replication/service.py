@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from server.replication.waiting import Waits
     from server.services import Services
     from server.session import Session
+    from server.timers import Timer
 
 TICK_S = 1.0
 ROLE_CHANGED = b"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
@@ -53,7 +54,7 @@ class Replication:
         self.own_deadlines: Optional[OwnDeadlines] = None  # of a replica that may be written
         self.has_history = False  # a master that knows this history may go on with it
         self.full_syncs = self.partial_accepted = self.partial_refused = 0
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         self.wants_acks = False
         self.marks: Deque[Tuple[int, int]] = deque()  # (bytes of the log, offset of the stream they hold)
         self.logged = 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional
 
     from server.replication.service import Replication
+    from server.timers import Timer
     from storage.keyspace import Keyspace
 
 MARK_BYTES = 40
@@ -98,7 +99,7 @@ class Transfer:
         self.is_whole = False
         self.rest: List[bytes] = []  # of the stream, received with the snapshot's end
         self.is_over = False
-        self.timer: Any = None
+        self.timer: Optional[Timer] = None
         config = self.services.config
         mode = config.repl_diskless_load
         how = "disk"
