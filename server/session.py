@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from typing import Any, Iterator, List, Optional, Sequence
 
     from protocol.encoder import Table
+    from server.acl.user import User
     from server.propagation import Moment
+    from server.pubsub import Subscriptions
     from server.registry import CommandSpec
     from server.services import Services
+    from server.transactions import Transaction
     from storage.database import Database
 
 # Why a session does not run its next vector (bits of `halted`).
@@ -99,7 +102,7 @@ class Session:
         self.name = b""
         self.lib_name = b""
         self.lib_ver = b""
-        self.user: Any = None  # the ACL user; set by who accepts the client
+        self.user: User = None  # type: ignore[assignment]  # who accepts the client sets it
         self.authenticated = False
         self.address = b""
         self.local_address = b""
@@ -112,11 +115,11 @@ class Session:
         self.large_input_ms = 0
         self.large_reply_ms = 0  # when much was last sent at once
         self.transaction: Any = None
-        self.executing: Any = None  # the transaction whose EXEC is under way
+        self.executing: Optional[Transaction] = None  # the transaction whose EXEC is under way
         self.watched: Any = None
         self.denies_blocking = False
         self.waiter: Any = None
-        self.subscriptions: Any = None
+        self.subscriptions: Optional[Subscriptions] = None
         self.tracking: Any = None
         self.propagation: Optional[List[Sequence[bytes]]] = None
         self.wrote: Optional[Moment] = None  # the turn in which something was last propagated for it
