@@ -9,6 +9,7 @@ costs half of formatting each with `%`.
 
 from __future__ import annotations
 
+import sys
 from itertools import chain
 
 from protocol.reply import (
@@ -24,6 +25,7 @@ from protocol.reply import (
     Multi,
     Pairs,
     Push,
+    ScoredMembers,
     SetReply,
     Status,
     Verbatim,
@@ -32,7 +34,7 @@ from storage.numeric import format_float
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, Sequence
+    from typing import Any, Callable, Dict, Sequence
 
     Table = Dict[type, Callable[[Any], bytes]]
 
@@ -41,33 +43,33 @@ EMPTY_ARRAY = b"*0\r\n"
 MAX_KEPT_HEADERS = 4096  # headers of strings up to this long are kept, longer ones made anew
 FEW_ENTRIES = 4  # from here on the columns of stream entries pay
 MAX_KEPT_SCORES = 4096  # half a megabyte
+MAX_LAYOUTS = 256
+MAX_LAYOUT_BYTES = 1024  # of names; half a megabyte for all layouts
+MAX_LAID_OUT = 64 if sys.implementation.name != "pypy" else 0  # names; PyPy reads a format anew each time
+SHORT_LISTS = 24  # on average; longer ones may gain more by strings of one length
 
 
-class BulkHeaders(dict):  # type: ignore[type-arg]
-    """Length to b"$<length>", filled as lengths are met."""
+class Headers(dict):  # type: ignore[type-arg]
+    """Length to the header that says it, filled as lengths are met."""
+
+    __slots__ = ("form",)
+
+    def __init__(self, form: bytes) -> None:
+        self.form = form
 
     def __missing__(self, length: int) -> bytes:
-        header = b"$%d" % length
+        header = self.form % length
         if length < MAX_KEPT_HEADERS:
             self[length] = header
         return header
 
 
-BULK = BulkHeaders()
+BULK = Headers(b"$%d")
 header_of = BULK.__getitem__
-
-
-class BulkLeads(dict):  # type: ignore[type-arg]
-    """Length to what stands between two bulk strings in a row: the end of the one, the header of the next."""
-
-    def __missing__(self, length: int) -> bytes:
-        lead = b"\r\n$%d\r\n" % length
-        if length < MAX_KEPT_HEADERS:
-            self[length] = lead
-        return lead
-
-
-lead_of = BulkLeads().__getitem__
+# What stands between two bulk strings in a row: the end of the one, the header of the next.
+lead_of = Headers(b"\r\n$%d\r\n").__getitem__
+array_head_of: Callable[[int], bytes] = Headers(b"*%d\r\n").__getitem__
+map_head_of: Callable[[int], bytes] = Headers(b"%%%d\r\n").__getitem__
 
 
 class ScoreTexts(dict):  # type: ignore[type-arg]
@@ -114,16 +116,14 @@ def encode_bulk_run(values: Sequence[bytes], head: bytes = b"") -> bytes:
     """Bulk strings, at least one, one after the other, behind the `head` of their array, if there is one."""
     count = len(values)
     length = len(values[0])
-    lengths: Iterable[int] = map(len, values)
     if length == len(values[-1]) and length < MAX_KEPT_HEADERS:
-        lengths = list(lengths)
+        lengths = list(map(len, values))
         if lengths.count(length) == count:
             # All of one length, as identifiers and counters often are: one separator, 69 -> 27 ns an element.
-            first = head + BULK[length] if head else BULK[length]
-            return b"%b\r\n%b\r\n" % (first, lead_of(length).join(values))
+            return b"%b%b\r\n%b\r\n" % (head, BULK[length], lead_of(length).join(values))
     # Each with all that stands before it: 57 -> 43 ns an element of LRANGE 100, when they were joined on CRLF.
     parts: list[bytes] = [CRLF] * (2 * count + 1)
-    parts[0:-1:2] = map(lead_of, lengths)
+    parts[0:-1:2] = map(lead_of, map(len, values))
     parts[1::2] = values
     parts[0] = head + parts[0][2:]
     return b"".join(parts)
@@ -142,8 +142,88 @@ def encode_run(replies: Sequence[Any], table: Table) -> bytes:
                 return table[Constant](first) * len(replies)
         if kind is int:
             return b":%d\r\n" * len(replies) % tuple(replies)
+        if kind is list or kind is SetReply:
+            lists = replies if kind is list else [reply.items for reply in replies]
+            if sum(map(len, lists)) <= SHORT_LISTS * len(lists):
+                try:
+                    return encode_short_lists(lists, table[kind](kind(()))[:1])
+                except TypeError:
+                    pass  # not all of strings
         return b"".join(map(table[kind], replies))
     return b"".join([table[reply.__class__](reply) for reply in replies])
+
+
+def encode_short_lists(lists: Sequence[Sequence[bytes]], sign: bytes) -> bytes:
+    """Lists of strings, one after the other, in one join: of ten strings each, 1.3 -> 0.8 us a list.
+
+    `sign` is the byte that their heads begin with.
+    """
+    values = list(chain.from_iterable(lists))
+    parts: list[bytes] = [CRLF] * (2 * len(values) + 1)
+    parts[0:-1:2] = map(lead_of, map(len, values))
+    parts[1::2] = values
+    place = 0
+    heads = b""  # of lists that have begun, those of empty ones included
+    for one in lists:
+        heads += b"\r\n%b%d" % (sign, len(one))
+        if one:
+            parts[place] = heads + parts[place]
+            heads = b""
+            place += 2 * len(one)
+    parts[-1] = heads + CRLF
+    parts[0] = parts[0][2:]
+    return b"".join(parts)
+
+
+class MapLayouts(dict):  # type: ignore[type-arg]
+    """Formats of maps by their names: most hashes have the names that others have, too.
+
+    One is made at the second sight of its names, so that hashes that are all different cost only a look.
+    """
+
+    __slots__ = ("sights",)
+
+    def __init__(self) -> None:
+        self.sights = [0] * MAX_LAYOUTS  # hashes of the names that were seen, each in its place
+
+    def meet(self, names: Sequence[bytes]) -> bytes | None:
+        """The format for names that have none yet; None at first sight."""
+        sight = hash(names)
+        place = sight % MAX_LAYOUTS
+        if self.sights[place] != sight:
+            self.sights[place] = sight
+            return None
+        if sum(map(len, names)) > MAX_LAYOUT_BYTES:
+            return None
+        if len(self) >= MAX_LAYOUTS:
+            self.clear()
+        # Behind each name the lead of the value, and the value.
+        fields = [encode_bulk(name)[:-2].replace(b"%", b"%%") + b"%b%b\r\n" for name in names]
+        layout = self[names] = b"%b" + b"".join(fields)
+        return layout
+
+
+map_layouts = MapLayouts()
+
+
+def encode_map(value: FlatMap, head: bytes) -> bytes:
+    """A map of strings to strings behind its head. Ten fields: 1.9 -> 1.2 us by a layout, 1.6 us without."""
+    names, values = value.names, value.values
+    count = len(names)
+    if 0 < count <= MAX_LAID_OUT:
+        layout = map_layouts.get(names) or map_layouts.meet(names)
+        if layout is not None:
+            filling = [head] * (2 * count + 1)
+            filling[1::2] = map(lead_of, map(len, values))
+            filling[2::2] = values
+            return layout % tuple(filling)
+    parts = [CRLF] * (4 * count + 2)
+    parts[0] = head[:-2]
+    parts[1:-1:4] = map(lead_of, map(len, names))
+    parts[2::4] = names
+    parts[3:-1:4] = map(lead_of, map(len, values))
+    parts[4::4] = values
+    return b"".join(parts)
 
 
 def encode_unlike(entries: Sequence[Any]) -> bytes:
@@ -201,6 +281,11 @@ def encode_sequence(values: Sequence[Any], table: Table, head: bytes = b"") -> b
             return encode_bulk_run(values, head)  # Trying first: 110 -> 85 ns an element of LRANGE 600.
         except TypeError:
             pass  # a mixed sequence: len() or join() met something else
+    return encode_mixed(values, table, head)
+
+
+def encode_mixed(values: Sequence[Any], table: Table, head: bytes) -> bytes:
+    """`encode_sequence` of what are not all strings."""
     if len(values) == 2 and values[0].__class__ is bytes and values[1].__class__ is float:
         name, score = values  # as ZPOPMIN answers: 1.9 -> 0.7 us
         return b"%b$%d\r\n%b\r\n%b" % (head, len(name), name, table[float](score))
@@ -231,7 +316,14 @@ def flat(pairs: Sequence[Any]) -> list[Any]:
 def _array2(values: Sequence[Any]) -> bytes:
     if not values:
         return EMPTY_ARRAY
-    return encode_sequence(values, RESP2, b"*%d\r\n" % len(values))
+    head = array_head_of(len(values))
+    # The beginning of `encode_sequence` inlined, and heads kept: ten strings, 1.31 -> 1.0 us.
+    if values[0].__class__ is bytes and values[-1].__class__ is not float:
+        try:
+            return encode_bulk_run(values, head)
+        except TypeError:
+            pass
+    return encode_mixed(values, RESP2, head)
 
 
 def _items2(value: SetReply | Push) -> bytes:
@@ -246,8 +338,17 @@ def _pairs2(value: Map | Pairs) -> bytes:
     return _array2(values)
 
 
+def _scored2(value: ScoredMembers) -> bytes:
+    if not value.names:
+        return EMPTY_ARRAY
+    values: list[bytes] = [b""] * (2 * len(value.names))
+    values[0::2] = value.names
+    values[1::2] = map(score_text, value.values)
+    return encode_bulk_run(values, array_head_of(len(values)))
+
+
 def _flat2(value: FlatMap) -> bytes:
-    return _array2(value.items)
+    return encode_map(value, array_head_of(2 * len(value.names)))
 
 
 def _named2(value: ByName) -> bytes:
@@ -311,6 +412,7 @@ RESP2: Table = {
     SetReply: _items2,
     Push: _items2,
     Pairs: _pairs2,
+    ScoredMembers: _scored2,
     ByName: _named2,
     Entries: encode_entries,
     Verbatim: _verbatim2,
@@ -340,7 +442,7 @@ def _map3(value: Map) -> bytes:
 
 
 def _flat3(value: FlatMap) -> bytes:
-    return encode_sequence(value.items, RESP3, b"%%%d\r\n" % (len(value.items) // 2))
+    return encode_map(value, map_head_of(len(value.names)))
 
 
 def _named3(value: ByName) -> bytes:
@@ -354,6 +456,13 @@ def _pairs3(value: Pairs) -> bytes:
         entries = [b"*2\r\n$%d\r\n%b\r\n,%b\r\n" % (len(name), name, score_text(score)) for name, score in pairs]
         return b"*%d\r\n%b" % (len(pairs), b"".join(entries))
     return _array3([list(pair) for pair in pairs])
+
+
+def _scored3(value: ScoredMembers) -> bytes:
+    # 3.7 -> 0.8 us each.
+    pairs = zip(value.names, map(score_text, value.values))
+    entries = [b"*2\r\n$%d\r\n%b\r\n,%b\r\n" % (len(name), name, text) for name, text in pairs]
+    return array_head_of(len(value.names)) + b"".join(entries)
 
 
 def _float3(value: float) -> bytes:
@@ -407,6 +516,7 @@ RESP3.update(
         SetReply: _set3,
         Push: _push3,
         Pairs: _pairs3,
+        ScoredMembers: _scored3,
         ByName: _named3,
         Verbatim: _verbatim3,
         BigNumber: _bignum3,

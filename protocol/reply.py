@@ -72,10 +72,41 @@ class Map(_Items):
     items: Sequence[Tuple[Any, Any]]
 
 
-class FlatMap(_Items):
-    """A map of a whole hash, [name, value, name, value ...]: no pair is made of a hundred fields."""
+class _Columns:
+    """Markers that wrap names and what belongs to each of them, apart: no pair is made of a hundred of them."""
+
+    __slots__ = ("names", "values")
+
+    def __init__(self, names: Sequence[bytes], values: Sequence[Any]) -> None:
+        self.names = names
+        self.values = values
+
+    @property
+    def items(self) -> Sequence[Tuple[bytes, Any]]:
+        return list(zip(self.names, self.values))
+
+    def __repr__(self) -> str:
+        return "%s(%r, %r)" % (self.__class__.__name__, self.names, self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, self.__class__) and other.items == self.items
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class FlatMap(_Columns):
+    """A `Map` of a whole hash: strings after their names, which come in a tuple."""
 
     __slots__ = ()
+    names: Tuple[bytes, ...]
+    values: Sequence[bytes]
+
+
+class ScoredMembers(_Columns):
+    """`Pairs` of members and their scores."""
+
+    __slots__ = ()
+    values: Sequence[float]
 
 
 class SetReply(_Items):

@@ -1,4 +1,5 @@
-"""Pipelines of one command, run as a whole: how queues and collections are filled and drained, and things counted.
+"""Pipelines of one command that writes, run as a whole: how queues and collections are filled and drained, and things
+counted. Those that only read are in `read_runs`.
 
 Each function is the `together` of a command: it gets the columns of a run (words, keys, arguments; no more than the
 command needs) and returns the replies in order, or None with nothing done where the vectors must run one by one:
@@ -67,54 +68,6 @@ def value_to_drain(db: Database, columns: Columns, kind: type) -> Tuple[Any, int
     if value is not None:
         return (value, count) if count < len(value) else (None, 0)
     return None, count if keys[0] not in db.data and keys.count(keys[0]) == count else 0
-
-
-# Looking up ----------------------------------------------------------------------------------------------------
-
-
-def exists_run(ctx: Session, columns: Columns) -> Replies:
-    db, keys = ctx.db, columns[1]
-    if db.has_due(keys):
-        return None
-    replies = [1 if key in db.data else 0 for key in keys]
-    found = sum(replies)
-    if found < len(keys) and db.space.hears_misses:
-        return None
-    db.space.hits += found
-    db.space.misses += len(keys) - found
-    return replies
-
-
-def values_of_each(db: Database, keys: Sequence[bytes], kind: type) -> Sequence[Any] | None:
-    """The values at keys, if each has one of this kind."""
-    values = None if db.has_due(keys) else list(map(db.data.get, keys))
-    return values if values and set(map(type, values)) == {kind} else None
-
-
-def note_reads(db: Database, keys: Sequence[bytes]) -> None:
-    db.space.hits += len(keys)
-    note_uses(db, keys)
-
-
-def hget_run(ctx: Session, columns: Columns) -> Replies:
-    db, keys = ctx.db, columns[1]
-    values = None if db.field_deadlines.live else values_of_each(db, keys, Hash)
-    if values is None:
-        return None
-    replies = [value.get(field) for value, field in zip(values, columns[2])]
-    if sum(map(len, filter(None, replies))) > MAX_REPLY_BYTES:
-        return None
-    note_reads(db, keys)
-    return replies
-
-
-def zscore_run(ctx: Session, columns: Columns) -> Replies:
-    db, keys = ctx.db, columns[1]
-    values = values_of_each(db, keys, SortedSet)
-    if values is None:
-        return None
-    note_reads(db, keys)
-    return [value.get(member) for value, member in zip(values, columns[2])]
 
 
 # Numbers -------------------------------------------------------------------------------------------------------

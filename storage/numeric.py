@@ -25,6 +25,7 @@ INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 UINT64_MAX = 2**64 - 1
 
+SHORT_DIGITS = 16  # so many digits are a double without looking any further
 _WHITESPACE = b" \t\n\v\f\r"  # isspace() in the C locale
 _ZERO = 48
 _MINUS = 45
@@ -197,6 +198,8 @@ def parse_score_bound(text: Bytes) -> tuple[float, bool]:
     `(1.5` excludes its end. The number is read more loosely than elsewhere, as Redis does: leading space is
     skipped, the text ends at its first NUL, nothing at all is zero, and out of range is an infinity or zero.
     """
+    if text.isdigit() and len(text) < SHORT_DIGITS:
+        return float(text), False  # 0.4 -> 0.2 us
     excluded = text[:1] == b"("
     if excluded:
         text = text[1:]

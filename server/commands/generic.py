@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 
 from protocol.reply import OK, Status
-from server.key_runs import exists_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
 from server.number_arguments import integer_between
+from server.read_runs import exists_run
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage import events

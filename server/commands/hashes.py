@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NO_REPLY, OK, FlatMap, Pairs
-from server.key_runs import hget_run, hincrby_run, hset_run
+from server.key_runs import hincrby_run, hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
+from server.read_runs import hexists_run, hget_run, hgetall_run
 from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group, wrong_arity
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
@@ -320,6 +321,7 @@ def hstrlen(ctx: Session, argv: Argv) -> int:
     since="2.0.0",
     complexity="O(1)",
     syntax="key field",
+    together=hexists_run,
 )
 def hexists(ctx: Session, argv: Argv) -> int:
     """Tell whether a hash has a field."""
@@ -368,17 +370,15 @@ def hvals(ctx: Session, argv: Argv) -> list[bytes]:
     complexity="O(N), N = fields",
     tips=("nondeterministic_output_order",),
     syntax="key",
+    together=hgetall_run,
 )
 def hgetall(ctx: Session, argv: Argv) -> FlatMap:
     """Return the fields and values of a hash."""
     value = ctx.db.read_live(argv[1])
     if value is None:
-        return FlatMap(())
+        return FlatMap((), ())
     fields = value.in_order()
-    items = [b""] * (2 * len(fields))
-    items[0::2] = fields
-    items[1::2] = fields.values()
-    return FlatMap(items)
+    return FlatMap(tuple(fields), tuple(fields.values()))
 
 
 @hashes.command(

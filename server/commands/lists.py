@@ -12,6 +12,7 @@ from server.key_runs import lpop_run, lpush_run, rpop_run, rpush_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, numkeys, one_key
 from server.list_ends import MultiPop, is_left, move_one, pop_many
 from server.number_arguments import integer, negatable, not_negative
+from server.read_runs import lrange_run
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
 from storage.errors import INDEX_OUT_OF_RANGE, NO_SUCH_KEY, SYNTAX_ERROR, CommandError, WrongType
 from storage.events import LINSERT, LPOP, LPUSH, LREM, LSET, LTRIM, RPOP, RPUSH
@@ -309,6 +310,7 @@ def llen(ctx: Session, argv: Argv) -> int:
     since="1.0.0",
     complexity="O(S+N), S = distance of the start from the nearer end, N = elements returned",
     syntax="key start stop",
+    together=lrange_run,
 )
 def lrange(ctx: Session, argv: Argv) -> list[bytes]:
     """Return the elements between two positions."""

@@ -11,6 +11,7 @@ from protocol.reply import NO_REPLY, SetReply
 from server.key_runs import sadd_run, spop_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, key_range, numkeys, one_key
 from server.number_arguments import integer_between, negatable, not_negative
+from server.read_runs import sismember_run, smembers_run
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
@@ -137,6 +138,7 @@ def smove(ctx: Session, argv: Argv) -> int:
     since="1.0.0",
     complexity="O(1)",
     syntax="key member",
+    together=sismember_run,
 )
 def sismember(ctx: Session, argv: Argv) -> int:
     """Tell whether a set has a member."""
@@ -184,6 +186,7 @@ def scard(ctx: Session, argv: Argv) -> int:
     complexity="O(N), N = members",
     tips=("nondeterministic_output_order",),
     syntax="key",
+    together=smembers_run,
 )
 def smembers(ctx: Session, argv: Argv) -> SetReply:
     """Return the members of a set."""

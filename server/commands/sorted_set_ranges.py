@@ -6,9 +6,10 @@ all of them are one grammar with some words fixed.
 
 from __future__ import annotations
 
-from protocol.reply import Pairs
+from protocol.reply import ScoredMembers
 from server.keyspecs import ACCESS, DELETE, OW, RO, RW, UPDATE, one_key
 from server.number_arguments import integer
+from server.read_runs import zrange_run, zrevrange_run
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, WRITE, Group
 from storage.errors import MIN_MAX_NOT_FLOAT, MIN_MAX_NOT_LEX, SYNTAX_ERROR, CommandError
 from storage.events import ZRANGESTORE, ZREMRANGEBYLEX, ZREMRANGEBYRANK, ZREMRANGEBYSCORE
@@ -127,13 +128,22 @@ def answer(ctx: Session, argv: Argv, by: int = 0, reverse: Optional[bool] = None
         value = ctx.db.read_as(argv[1], SortedSet)
         if value is None:
             return []
-        return value.columns(*resolve(start, stop, len(value)), bool(reverse))[0]
+        return value.range(start, stop, bool(reverse))
+    if by == BY_SCORE and len(argv) == 4:  # Only scores: 3.1 -> 1.9 us.
+        bounds = score_range(argv[3], argv[2]) if reverse else score_range(argv[2], argv[3])
+        value = ctx.db.read_as(argv[1], SortedSet)
+        if value is None:
+            return []
+        start, stop = value.interval(bounds)
+        if reverse:
+            start, stop = len(value) - stop, len(value) - start
+        return value.members(start, stop, bool(reverse))
     query = RangeQuery(argv, 2, by, reverse)
     value = ctx.db.read_as(argv[1], SortedSet)
     if value is None:
         return []
     members, scores = query.select(value)
-    return Pairs(list(zip(members, scores))) if query.with_scores else members
+    return ScoredMembers(members, scores) if query.with_scores else members
 
 
 @sorted_sets.command(
@@ -148,6 +158,7 @@ def answer(ctx: Session, argv: Argv, by: int = 0, reverse: Optional[bool] = None
         "key start:string stop:string [BYSCORE | BYLEX]@6.2.0 [REV@6.2.0] [LIMIT (offset count)@6.2.0] "
         "[WITHSCORES]"
     ),
+    together=zrange_run,
 )
 def zrange(ctx: Session, argv: Argv) -> Any:
     """Return the members of a range of ranks, scores or names."""
@@ -163,6 +174,7 @@ def zrange(ctx: Session, argv: Argv) -> Any:
     complexity="O(log(N)+M), N = members, M = members returned",
     syntax="key start stop [WITHSCORES]",
     deprecated=("6.2.0", "ZRANGE with REV"),
+    together=zrevrange_run,
 )
 def zrevrange(ctx: Session, argv: Argv) -> Any:
     """Return the members of a range of ranks, from the highest score down."""

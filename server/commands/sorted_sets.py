@@ -8,15 +8,16 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NO_REPLY, NULL_ARRAY, Pairs
-from server.key_runs import zadd_run, zscore_run
+from server.key_runs import zadd_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.number_arguments import negatable
+from server.read_runs import zscore_run
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import NOT_A_FLOAT, OUT_OF_RANGE, SCORE_IS_NAN, SYNTAX_ERROR, CommandError, WrongType
 from storage.events import ZADD, ZINCR, ZREM
-from storage.numeric import INT64_MAX, format_float, parse_float
-from storage.types.sorted_set import ADDED, CHANGED, LISTPACK, SKIPLIST, SortedSet
+from storage.numeric import INT64_MAX, SHORT_DIGITS, format_float, parse_float
+from storage.types.sorted_set import ADDED, CHANGED, LISTPACK, SKIPLIST, UNCHANGED, SortedSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from server.session import Session
+    from storage.database import Database
 
     Argv = Sequence[bytes]
 
@@ -32,18 +34,17 @@ sorted_sets = Group("sorted-set")
 NX_WITH_XX = b"ERR XX and NX options at the same time are not compatible"
 GT_WITH_LT_OR_NX = b"ERR GT, LT, and/or NX options at the same time are not compatible"
 ONE_INCREMENT = b"ERR INCR option supports a single increment-element pair"
-SHORT_DIGITS = 16  # so many digits are a double without looking any further
 
 
 # Adding --------------------------------------------------------------------------------------------------------
 
 
 class Additions:
-    """[NX | XX] [GT | LT] [CH] [INCR] (score member)..., from argument 2 on. ZINCRBY takes the same words."""
+    """[NX | XX] [GT | LT] [CH] [INCR] (score member)..., from argument 2 on."""
 
     __slots__ = ("exists", "only_greater", "only_less", "counts_changes", "increments", "scores", "members")
 
-    def __init__(self, argv: Argv, increments: bool) -> None:
+    def __init__(self, argv: Argv) -> None:
         words = set()
         position, end = 2, len(argv)
         while position < end:
@@ -59,7 +60,7 @@ class Additions:
         self.only_greater = b"GT" in words
         self.only_less = b"LT" in words
         self.counts_changes = b"CH" in words
-        self.increments = increments or b"INCR" in words
+        self.increments = b"INCR" in words
         if b"NX" in words and b"XX" in words:
             raise CommandError(NX_WITH_XX)
         if self.only_greater + self.only_less + (b"NX" in words) > 1:
@@ -73,19 +74,45 @@ class Additions:
         self.members = argv[position + 1 :: 2]
 
 
-def add_entries(ctx: Session, argv: Argv, increments: bool = False) -> Any:
-    """ZADD with all its options, and ZINCRBY. The reply to an increment is the new score, null if nothing was done."""
-    wanted = Additions(argv, increments)
+def add_plainly(ctx: Session, argv: Argv) -> Any:
+    """ZADD of several entries, mostly without options: then there is nothing to ask of each of them."""
+    try:
+        scores = list(map(parse_float, argv[2::2]))
+    except ValueError:
+        return add_entries(ctx, argv)  # it begins with an option: none of them reads as a number
+    members = argv[3::2]
+    if len(members) != len(scores):
+        return add_entries(ctx, argv)
     db, key = ctx.db, argv[1]
     limits = db.space.limits
+    value = find_or_create(db, key, len(scores), len(members[0]))
+    add = value.add
+    outcomes = [add(member, score, limits) for score, member in zip(scores, members)]
+    changed = len(outcomes) - outcomes.count(UNCHANGED)
+    if changed:
+        db.changed(key, ZADD, changed)
+    return outcomes.count(ADDED)
+
+
+def find_or_create(db: Database, key: bytes, count: int, first_length: int) -> SortedSet:
+    """The sorted set for a command that is going to add so many entries, the first member of this length."""
     value = db.find_as(key, SortedSet)
     if value is None:
-        if wanted.exists is True:
-            return None if wanted.increments else 0
-        value = SortedSet.create(len(wanted.scores), len(wanted.members[0]), limits)
+        value = SortedSet.create(count, first_length, db.space.limits)
         db.put(key, value)
-    elif len(wanted.scores) > limits.zset_max_listpack_entries:
+    elif count > db.space.limits.zset_max_listpack_entries:
         value.encoding = SKIPLIST  # as in Redis, the number of arguments decides beforehand
+    return value
+
+
+def add_entries(ctx: Session, argv: Argv) -> Any:
+    """ZADD with all its options. The reply to an increment is the new score, null if nothing was done."""
+    wanted = Additions(argv)
+    db, key = ctx.db, argv[1]
+    limits = db.space.limits
+    if wanted.exists is True and db.find_as(key, SortedSet) is None:
+        return None if wanted.increments else 0
+    value = find_or_create(db, key, len(wanted.scores), len(wanted.members[0]))
     added = changed = 0
     result = None
     for score, member in zip(wanted.scores, wanted.members):
@@ -131,7 +158,7 @@ def add_entries(ctx: Session, argv: Argv, increments: bool = False) -> Any:
 def zadd(ctx: Session, argv: Argv) -> Any:
     """Add members to a sorted set, or give members it has another score."""
     if len(argv) > 4:
-        return add_entries(ctx, argv)
+        return add_plainly(ctx, argv)
     # One entry without options leaves the grammar above aside: 2.2 -> 0.5 us for a member that is there.
     text = argv[2]
     try:
@@ -162,9 +189,28 @@ def zadd(ctx: Session, argv: Argv) -> Any:
     complexity="O(log(N)), N = members",
     syntax="key increment member",
 )
-def zincrby(ctx: Session, argv: Argv) -> Any:
+def zincrby(ctx: Session, argv: Argv) -> float:
     """Add to the score of a member, which is 0 before it is there."""
-    return add_entries(ctx, argv, increments=True)
+    text = argv[2]
+    try:
+        score = float(text) if text.isdigit() and len(text) < SHORT_DIGITS else parse_float(text)
+    except ValueError:
+        raise CommandError(NOT_A_FLOAT) from None
+    # Not by way of `add_entries`, whose grammar has nothing to decide here: 3.4 -> 1.3 us.
+    db, key, member = ctx.db, argv[1], argv[3]
+    value = db.find_as(key, SortedSet)
+    if value is None:
+        value = SortedSet.create(1, len(member), db.space.limits)
+        db.put(key, value)
+    else:
+        old = value.get(member)
+        if old is not None:
+            score += old
+            if score != score:
+                raise CommandError(SCORE_IS_NAN)
+    if value.add(member, score, db.space.limits):
+        db.changed(key, ZINCR, 1)
+    return score
 
 
 @sorted_sets.command(

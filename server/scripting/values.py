@@ -21,6 +21,7 @@ from protocol.reply import (
     Multi,
     Pairs,
     Push,
+    ScoredMembers,
     SetReply,
     Status,
     Verbatim,
@@ -93,8 +94,9 @@ IN_RESP2: Dict[type, Converter] = {
     Status: status,
     ErrorReply: error,
     Map: flat2,
-    FlatMap: items2,
+    FlatMap: flat2,
     Pairs: flat2,
+    ScoredMembers: flat2,
     SetReply: items2,
     Push: items2,
     ByName: by_name2,
@@ -122,6 +124,10 @@ def map3(value: Any) -> Any:
     return {b"map": {as_key(key): IN_RESP3[item.__class__](item) for key, item in value.items}}
 
 
+def pairs3(value: Any) -> Any:
+    return [list3(pair) for pair in value.items]
+
+
 def set3(value: SetReply) -> Any:
     return {b"set": {as_key(item): True for item in value.items}}
 
@@ -140,9 +146,10 @@ IN_RESP3: Dict[type, Converter] = {
     Entries: list3,
     Constant: constant3,
     Map: map3,
-    FlatMap: lambda value: map3(Map(list(zip(value.items[::2], value.items[1::2])))),
+    FlatMap: map3,
     ByName: map3,
-    Pairs: lambda value: [list3(pair) for pair in value.items],
+    Pairs: pairs3,
+    ScoredMembers: pairs3,
     SetReply: set3,
     Push: lambda value: list3(value.items),
     Verbatim: lambda value: {b"verbatim_string": {b"format": value.kind, b"string": value.text}},

@@ -216,6 +216,10 @@ class SortedSet(Table):
                 return bounds.walk(self.columns(0, len(self))[0], reverse)
             start = self._lex_position(chunks, bounds.low_side, bounds.low, bounds.low_excluded)
             stop = self._lex_position(chunks, bounds.high_side, bounds.high, not bounds.high_excluded)
+        elif len(chunks) == 1:
+            scores = self._scores[0]  # of a small set: 0.9 -> 0.4 us
+            start = (bisect_right if bounds.low_excluded else bisect_left)(scores, bounds.low)
+            stop = (bisect_left if bounds.high_excluded else bisect_right)(scores, bounds.high)
         else:
             start = self._score_position(bounds.low, bounds.low_excluded)
             stop = self._score_position(bounds.high, not bounds.high_excluded)
@@ -229,6 +233,29 @@ class SortedSet(Table):
         """How many entries are within bounds."""
         start, stop = self.interval(bounds)
         return stop - start
+
+    def range(self, start: int, stop: int, reverse: bool = False) -> list[bytes]:
+        """The members that a client's inclusive range of ranks names, where -1 is the last one (ZRANGE)."""
+        size = len(self)
+        if start < 0:
+            start = max(start + size, 0)
+        stop += 1 if stop >= 0 else size + 1
+        return self.members(start, stop if stop < size else size, reverse)
+
+    def members(self, start: int, stop: int, reverse: bool = False) -> list[bytes]:
+        """The first half of `columns`, for 0 <= start and stop <= len."""
+        if start >= stop:
+            return []
+        chunks = self._ordered()
+        if len(chunks) == 1 or (stop <= len(chunks[0]) and not reverse):
+            # A small set, or the top of a large one: 0.6 -> 0.3 us.
+            if not reverse:
+                return chunks[0][start:stop]
+            size = len(self)
+            found = chunks[0][size - stop : size - start]
+            found.reverse()
+            return found
+        return self.columns(start, stop, reverse)[0]
 
     def columns(self, start: int, stop: int, reverse: bool = False) -> Columns:
         """The members and scores of the ranks [start, stop), as two lists.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.encoder import RESP2, RESP3, encode_bulk_run, error_line
+from protocol.encoder import RESP2, RESP3, encode_bulk_run, encode_run, error_line
 from protocol.reply import (
     NULL_ARRAY,
     OK,
@@ -80,7 +80,15 @@ def test_a_score_of_zero_keeps_its_sign_whatever_was_encoded_before():
 
 
 def test_a_whole_hash_is_a_map_or_in_turn():
-    reply = FlatMap([b"one", b"1", b"three", b""])
-    assert RESP2[FlatMap](reply) == b"*4\r\n$3\r\none\r\n$1\r\n1\r\n$5\r\nthree\r\n$0\r\n\r\n"
-    assert RESP3[FlatMap](reply) == b"%2\r\n$3\r\none\r\n$1\r\n1\r\n$5\r\nthree\r\n$0\r\n\r\n"
-    assert RESP3[FlatMap](FlatMap(())) == b"%0\r\n" and RESP2[FlatMap](FlatMap(())) == b"*0\r\n"
+    reply = FlatMap((b"one", b"%s"), (b"1", b""))
+    for _ in range(3):  # from the second time on by what was kept of the names
+        assert RESP2[FlatMap](reply) == b"*4\r\n$3\r\none\r\n$1\r\n1\r\n$2\r\n%s\r\n$0\r\n\r\n"
+        assert RESP3[FlatMap](reply) == b"%2\r\n$3\r\none\r\n$1\r\n1\r\n$2\r\n%s\r\n$0\r\n\r\n"
+    assert RESP3[FlatMap](FlatMap((), ())) == b"%0\r\n" and RESP2[FlatMap](FlatMap((), ())) == b"*0\r\n"
+
+
+def test_replies_to_a_run_are_what_each_of_them_is_alone():
+    lists = [[], [b"a"], [], [], [b"", b"\r\n"], [], [b"x"] * 3, []]
+    for table in (RESP2, RESP3):
+        for replies in (lists, lists[:1], [*lists, [1]], list(map(SetReply, lists))):
+            assert encode_run(replies, table) == b"".join([table[reply.__class__](reply) for reply in replies])

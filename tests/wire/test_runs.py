@@ -136,10 +136,15 @@ def test_runs_that_look_something_up_find_what_single_commands_do(start_server):
         for name in ("a", "b"):
             wire.ask("HSET", f"hash:{name}", "f", name, "g", "v" * 300)
             wire.ask("ZADD", f"zset:{name}", "1.5", "f", "7", "g")
-        for command, kind, most in (("HGET", "hash", 9), ("ZSCORE", "zset", 9), ("EXISTS", "", 2)):
+            wire.ask("SADD", f"set:{name}", *range(7 if name == "a" else 70), "f")
+            wire.ask("RPUSH", f"list:{name}", *"abcdefg", "v" * 300)
+        lines = "HGET hash,HEXISTS hash,ZSCORE zset,SISMEMBER set,EXISTS -,HGETALL hash,SMEMBERS set,LRANGE list 1 -2"
+        lines += ",LRANGE list 0 x,ZRANGE zset 0 0,ZRANGE zset -9 -1,ZREVRANGE zset 0 0,ZREVRANGE zset 1 7"
+        for command, kind, *ends in map(str.split, lines.split(",")):
+            most = 9 if len(ends) else 2 if command in ("EXISTS", "HGETALL", "SMEMBERS") else 3
             for keys in ("aab", "aaa", "ab-", "b?a", "---"):
                 names = [f"{kind}:{name}" if name in "ab" else "string" if name == "?" else "none" for name in keys]
-                commands = [(command, name, field)[:most] for name in names for field in "fgx"]
+                commands = [(command, name, *(ends or field))[:most] for name in names for field in "fgx"]
                 wire.ask("CONFIG", "RESETSTAT")
                 singles = [in_one_packet(wire, one)[0] for one in commands]
                 counted = [fields_of(wire, "stats")[field] for field in ("keyspace_hits", "keyspace_misses")]
