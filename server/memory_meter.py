@@ -36,6 +36,8 @@ BLOCK_BYTES = 64  # over a million small strings; the mean of other data sets is
 LONG_NS = 500_000  # for a measurement: not so often then
 SELDOM = 100  # times as long as it took, nobody waits for another one
 REPORT_BYTES = 16 * 1024  # it is 3 kB long
+# Another C library than glibc, or none that answers: on Windows one can be loaded by its name only (TypeError).
+NOT_GLIBC = (ImportError, OSError, AttributeError, TypeError)
 IN_BLOCKS = b"# bytes in allocated blocks"  # a line of CPython's report since 3.3
 
 
@@ -130,7 +132,7 @@ def find_heap_counter() -> Optional[Callable[[], tuple[int, int]]]:
             _fields_ = [(name, kind) for name in fields]  # noqa: RUF012
 
         ask.restype = Information
-    except (ImportError, OSError, AttributeError):
+    except NOT_GLIBC:
         return None
 
     def heap_bytes() -> tuple[int, int]:
@@ -158,7 +160,7 @@ def find_block_meter() -> Optional[Callable[[], int]]:
         flush.argtypes = rewind.argtypes = report.argtypes = [ctypes.c_void_p]
         text = ctypes.create_string_buffer(REPORT_BYTES)
         stream = library.fmemopen(text, REPORT_BYTES, b"w")  # one for all reports: nothing is allocated to measure
-    except (ImportError, OSError, AttributeError):
+    except NOT_GLIBC:
         return None
     if not stream:
         return None
@@ -176,23 +178,25 @@ def find_block_meter() -> Optional[Callable[[], int]]:
 
 
 def resident_bytes() -> int:
-    """Resident memory of the process; the most there ever was where the system tells nothing better."""
+    """Resident memory of the process; the most there ever was where the system tells nothing better, 0 on Windows."""
+    if sys.platform == "win32":
+        return 0
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         pass
-    try:
-        import resource
-    except ImportError:
-        return 0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def total_bytes() -> int:
     """Physical memory of the machine, 0 if unknown."""
+    if sys.platform == "win32":
+        return 0
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
+    except (ValueError, OSError):
         return 0

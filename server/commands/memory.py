@@ -8,7 +8,7 @@ from __future__ import annotations
 from protocol.reply import OK, Map, Verbatim
 from server.garbage import collect_all
 from server.keyspecs import RO, one_key
-from server.memory_meter import resident_bytes
+from server.memory_meter import NOT_GLIBC, resident_bytes
 from server.number_arguments import integer
 from server.registry import READONLY, Group
 from storage import sizes
@@ -202,6 +202,6 @@ def memory_purge(ctx: Session, argv: Argv) -> Any:
         import ctypes
 
         ctypes.CDLL(None).malloc_trim(0)
-    except (ImportError, OSError, AttributeError):
-        pass  # not glibc: the collector is all there is
+    except NOT_GLIBC:
+        pass  # the collector is all there is
     return OK

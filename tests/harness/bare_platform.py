@@ -1,8 +1,11 @@
 """Python without what only POSIX or Linux have: `bare_platform.py SCRIPT|-m MODULE [arguments]` runs like `python`.
 
 Takes fork, unix sockets, epoll, sendmsg, most signals, /proc and the modules resource, fcntl, pwd, grp and syslog away,
-calls the system "nt", and lets nobody rename or delete an open file, rename onto one, open a directory, or sync a
-descriptor that only reads. What runs under it is not proved to run on Windows, but needs nothing of these.
+says it is Windows, and keeps that system's rules: nobody can rename or delete an open file, rename onto one, open a
+directory, sync a descriptor that only reads, watch anything but sockets or more than 512 of them, load the C library
+without a name. Clocks tick 64 times a second; what is written to a descriptor opened without O_BINARY has its lines
+ended otherwise; SIGBREAK has the number of SIGUSR1. What runs under it is not proved to run on Windows, but needs
+nothing of these.
 """
 
 from __future__ import annotations
@@ -14,30 +17,43 @@ for _name in ("epoll", "poll", "kqueue"):  # before `socket` imports `selectors`
         delattr(select, _name)
 
 import builtins  # noqa: E402
+import ctypes  # noqa: E402 (it chooses by os.name when it is imported)
 import errno  # noqa: E402
 import io  # noqa: E402
 import os  # noqa: E402
 import runpy  # noqa: E402
+import selectors  # noqa: E402
 import shutil  # noqa: E402, F401 (it chooses by os.name when it is imported)
 import signal  # noqa: E402
 import socket  # noqa: E402
+import ssl  # noqa: E402, F401 (by sys.platform)
+import stat  # noqa: E402
 import sys  # noqa: E402
+import time  # noqa: E402
 import traceback  # noqa: E402
 
 MISSING = {
     os: "fork forkpty wait wait3 wait4 waitid WNOHANG WIFSIGNALED WIFEXITED WEXITSTATUS WTERMSIG setsid getuid geteuid "
     "getgid getegid setuid setgid getpgid setpgid killpg uname getloadavg sysconf statvfs sched_getaffinity "
     "sched_setaffinity fchmod fchown chown set_blocking pread pwrite readv writev posix_fadvise fdatasync sync pipe2 "
-    "sendfile mkfifo nice register_at_fork getrandom O_DIRECTORY O_NONBLOCK O_CLOEXEC O_SYNC O_NOFOLLOW",
+    "sendfile mkfifo nice register_at_fork getrandom O_DIRECTORY O_NONBLOCK O_CLOEXEC O_SYNC O_NOFOLLOW getpgrp "
+    "getpriority get_blocking eventfd memfd_create splice copy_file_range",
     socket: "AF_UNIX SO_REUSEPORT MSG_DONTWAIT MSG_NOSIGNAL SO_PEERCRED TCP_USER_TIMEOUT",
-    signal: "pthread_sigmask pthread_kill sigwait setitimer alarm pause siginterrupt",
+    signal: "pthread_sigmask pthread_kill sigwait setitimer alarm pause siginterrupt ITIMER_REAL SIG_BLOCK SIG_UNBLOCK",
+    time: "tzset clock_gettime",
 }
 KEPT_SIGNALS = ("SIGINT", "SIGTERM", "SIGABRT", "SIGFPE", "SIGILL", "SIGSEGV", "SIG_DFL", "SIG_IGN")
 NO_MODULES = ("resource", "fcntl", "pwd", "grp", "syslog", "termios", "readline")
+SIGBREAK = signal.SIGUSR1
+O_BINARY = 1 << 30  # no flag of this system
+MAX_SELECTED = 512
+TICK_NS = 1_000_000_000 // 64
 SENDMSG = ("sendmsg", "recvmsg", "recvmsg_into")
 
 _open, _listdir, _os_open = builtins.open, os.listdir, os.open
-_replace, _unlink, _fsync = os.replace, os.unlink, os.fsync
+_replace, _unlink, _fsync, _write, _close = os.replace, os.unlink, os.fsync, os.write, os.close
+_select, _time_ns, _monotonic_ns = select.select, time.time_ns, time.monotonic_ns
+_text_descriptors = set()
 
 
 def take_away() -> None:
@@ -48,14 +64,45 @@ def take_away() -> None:
     for name in dir(signal):
         if name.startswith("SIG") and name.isupper() and name not in KEPT_SIGNALS:
             delattr(signal, name)
+    signal.SIGBREAK = SIGBREAK  # type: ignore[attr-defined]
     for name in NO_MODULES:
         sys.modules[name] = None  # type: ignore[assignment]
-    os.name = "nt"
+    ctypes.CDLL = named_library  # type: ignore[misc]
+    os.name, sys.platform = "nt", "win32"
+    select.select = selectors.SelectSelector._select = Sockets()
+    time.time_ns, time.time = lambda: ticks(_time_ns()), lambda: ticks(_time_ns()) / 1e9
+    time.monotonic_ns, time.monotonic = lambda: ticks(_monotonic_ns()), lambda: ticks(_monotonic_ns()) / 1e9
     socket.socket = PlainSocket  # type: ignore[misc]
     socket.socketpair = connected_pair
     builtins.open = io.open = open_file
     os.listdir, os.open, os.fsync = list_directory, open_descriptor, sync
+    os.O_BINARY, os.write, os.close = O_BINARY, write, close  # type: ignore[attr-defined]
     os.replace, os.rename, os.unlink, os.remove = replace, rename, unlink, unlink
+
+
+def ticks(now_ns: int) -> int:
+    return now_ns - now_ns % TICK_NS
+
+
+def named_library(name, *arguments, _load=ctypes.CDLL, **options):
+    if name is None:
+        raise TypeError("argument of type 'NoneType' is not iterable")
+    return _load(name, *arguments, **options)
+
+
+class Sockets:
+    """`select.select` of Windows. An object, since a function would become a method of the selector."""
+
+    def __call__(self, readers, writers, others, timeout=None):
+        watched = [*readers, *writers, *others]
+        if not watched:
+            raise OSError(errno.EINVAL, "An invalid argument was supplied")
+        if max(len(readers), len(writers)) > MAX_SELECTED:
+            raise ValueError("too many file descriptors in select()")
+        for entry in watched:
+            if not stat.S_ISSOCK(os.fstat(entry if isinstance(entry, int) else entry.fileno()).st_mode):
+                raise OSError(errno.ENOTSOCK, "An operation was attempted on something that is not a socket")
+        return _select(readers, writers, others, timeout)
 
 
 class _WithoutSendmsg(type):
@@ -107,7 +154,9 @@ def of_linux(path) -> bool:
     return isinstance(path, (str, bytes)) and os.fsdecode(path).startswith(("/proc", "/sys"))
 
 
-def open_file(path, *arguments, **options):
+def open_file(path, *arguments, opener=None, **options):
+    if opener is not None:  # it is asked for binary there, whatever the mode
+        return _open(path, *arguments, opener=lambda name, flags: opener(name, flags | O_BINARY), **options)
     if of_linux(path):
         raise FileNotFoundError(errno.ENOENT, "No such file", path)
     return _open(path, *arguments, **options)
@@ -122,7 +171,23 @@ def list_directory(path="."):
 def open_descriptor(path, flags, *arguments, **options):
     if os.path.isdir(path):
         deny(path, "a directory is opened")
-    return _os_open(path, flags, *arguments, **options)
+    descriptor = _os_open(path, flags & ~O_BINARY, *arguments, **options)
+    (_text_descriptors.discard if flags & O_BINARY else _text_descriptors.add)(descriptor)
+    return descriptor
+
+
+def write(descriptor, data):
+    if descriptor not in _text_descriptors:
+        return _write(descriptor, data)
+    left = bytes(data).replace(b"\n", b"\r\n")
+    while left:
+        left = left[_write(descriptor, left) :]
+    return len(data)
+
+
+def close(descriptor):
+    _text_descriptors.discard(descriptor)
+    _close(descriptor)
 
 
 def sync(file):
