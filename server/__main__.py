@@ -38,7 +38,7 @@ def launch(arguments: list[str], prepare: Optional[Callable[[Application], None]
     except UnreadableFile as error:
         log.warning(str(error))
         return 1
-    if config.daemonize and hasattr(os, "fork"):
+    if config.daemonize and sys.platform != "win32":
         from server.daemon import detach
         from server.supervision import supervisor_of
 
@@ -46,7 +46,7 @@ def launch(arguments: list[str], prepare: Optional[Callable[[Application], None]
             detach()
     log = Log(config.loglevel, config.logfile)
     log.follow(config)
-    if config.daemonize and not hasattr(os, "fork"):
+    if config.daemonize and sys.platform == "win32":
         log.warning("This platform has no fork: the server stays in the foreground")
     from server.app import Application
     from server.crash import watched

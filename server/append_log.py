@@ -13,6 +13,7 @@ is on the disk. Rewriting is `server.log_rewrite`.
 from __future__ import annotations
 
 import os
+import sys
 from errno import EIO
 from time import monotonic, perf_counter_ns, sleep
 
@@ -338,7 +339,7 @@ class AppendLog:
 
     def rename(self, path: bytes, target: bytes) -> None:
         """Give the file that is written another name. Raises OSError."""
-        if os.name != "nt":
+        if sys.platform != "win32":
             os.replace(path, target)
             return
         # There an open file keeps its name.

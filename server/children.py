@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from struct import Struct
 from time import monotonic, perf_counter_ns, sleep
 
@@ -36,6 +37,7 @@ ENDED_AS_TOLD = 255  # a child's exit code on that signal, as in Redis
 REPORT_EVERY_S = 0.25
 MEASURE_EVERY_S = 1.0
 NAP_S = 0.05  # longest sleep between two looks at the parent
+MAX_DESCRIPTORS = 1 << 20  # closed blindly where the system does not list them; its own limit may be infinite
 REPORT = Struct("<QQ")  # keys done, bytes copied on write
 
 
@@ -155,7 +157,7 @@ class Children:
         for call in self.before_fork:
             call()
         child = Child(kind, on_done, len(self.services.keyspace))
-        if not hasattr(os, "fork"):
+        if sys.platform == "win32":
             self._run_here(child, work)
             return True
         try:
@@ -264,12 +266,10 @@ class Children:
         return status
 
     def _settle(self, child: Child, status: int) -> None:
-        if os.WIFSIGNALED(status):
-            child.on_done(False, os.WTERMSIG(status))
-        elif os.WEXITSTATUS(status) == ENDED_AS_TOLD:
-            child.on_done(False, KILLED)
-        else:
-            child.on_done(os.WEXITSTATUS(status) == 0, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code == ENDED_AS_TOLD:
+            code = -KILLED
+        child.on_done(code == 0, max(0, -code))
 
     def _run_here(self, child: Child, work: Work) -> None:
         """Where there is no fork: everybody waits."""
@@ -292,6 +292,8 @@ class Children:
 
     def _be_child(self, kind: str, work: Work, sender: int, parent: int, others: Sequence[int]) -> None:
         """Everything a child does; never returns."""
+        if sys.platform == "win32":
+            return
         code = 1
         try:
             import gc
@@ -333,22 +335,34 @@ class Children:
 
 
 def close_descriptors(kept: Sequence[int]) -> None:
-    """Close every descriptor but the standard ones and those in `kept`."""
-    import sys
-
+    """Close every descriptor but the standard ones and those in `kept`, which are open."""
     faults = sys.modules.get("faulthandler")
     if faults is not None:
         faults.disable()  # it would write to whatever gets its descriptor's number
-    try:
-        numbers: Any = [int(name) for name in os.listdir("/proc/self/fd")]
-    except (OSError, ValueError):
-        numbers = range(3, os.sysconf("SC_OPEN_MAX"))
+    stays = sorted({0, 1, 2, *kept})
+    numbers = open_descriptors(kept)
+    if not numbers:
+        for low, high in zip(stays, [*stays[1:], MAX_DESCRIPTORS]):
+            os.closerange(low + 1, high)
     for number in numbers:
-        if number > 2 and number not in kept:
+        if number not in stays:
             try:
                 os.close(number)
             except OSError:
                 pass
+
+
+def open_descriptors(known: Sequence[int]) -> Sequence[int]:
+    """What is open, if the system has a list of it; `known` must be there."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            numbers = [int(name) for name in os.listdir(folder)]
+        except (OSError, ValueError):
+            continue
+        # FreeBSD lists the standard ones only, unless fdescfs is mounted there.
+        if set(known) <= set(numbers):
+            return numbers
+    return ()
 
 
 def private_dirty_bytes() -> int:

@@ -6,6 +6,7 @@ Owns the process's limit of open files. Must not know clients.
 from __future__ import annotations
 
 import selectors
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from server.log import Log
 
 RESERVED = 32  # as in Redis: listeners, files, the selector, a margin
+STEP = 16  # as in Redis
 SELECT_SOCKETS = 512  # what Python's select takes at once on Windows, which has nothing better
 
 
@@ -35,19 +37,19 @@ def make_room(config: Config, log: Log) -> bool:
     False if the limit is so low that nobody could be served.
     """
     fit_selector(config, log)
-    try:
-        import resource
-    except ImportError:  # this platform has no such limit
-        return True
+    if sys.platform == "win32":
+        return True  # no such limit
+    import resource
+
     needed = config.maxclients + RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return True
     reason = "Operation not permitted"
     reached = soft
-    for limit in (needed, hard):
-        if limit == resource.RLIM_INFINITY or limit <= soft:
-            continue
+    # Down in steps, since a system may have another limit behind its hard one, and macOS has.
+    highest = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    for limit in (needed, *range(highest, soft, -STEP)):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit if 0 <= hard < limit else hard))
         except OSError as error:

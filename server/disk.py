@@ -28,9 +28,6 @@ SYNC = "fsync"
 RENAME = "rename"
 SYNC_DIRECTORY = "fsync of the directory"
 
-sync = os.fsync
-sync_data = getattr(os, "fdatasync", os.fsync)
-
 if sys.platform == "darwin":
     import fcntl
 
@@ -42,6 +39,10 @@ if sys.platform == "darwin":
             os.fsync(descriptor)
 
     sync_data = sync
+
+else:
+    sync = os.fsync
+    sync_data = getattr(os, "fdatasync", os.fsync)
 
 
 class ReplaceFailure(OSError):
@@ -102,7 +103,7 @@ def remove(path: Path) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make names durable, where a directory can be opened and its file system can do that. Raises OSError."""
-    if os.name != "posix":
+    if sys.platform == "win32":
         return
     descriptor = os.open(path or b".", os.O_RDONLY)
     try:

@@ -8,6 +8,7 @@ nothing else.
 from __future__ import annotations
 
 import os
+import sys
 
 from server.disk import sync_data
 
@@ -45,7 +46,7 @@ class FsyncThread:
         self._signal.release()
 
     def _start(self) -> bool:
-        if os.name == "nt":
+        if sys.platform == "win32":
             # No pipe can be watched there, and a file that a thread has open can be neither renamed nor deleted.
             return False
         import _thread

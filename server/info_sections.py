@@ -335,10 +335,10 @@ def cpu(info: Info) -> Fields:
     yield "used_cpu_user", "%.6f" % times.user
     yield "used_cpu_sys_children", "%.6f" % times.children_system
     yield "used_cpu_user_children", "%.6f" % times.children_user
-    try:
-        import resource
-    except ImportError:
+    if sys.platform == "win32":
         return
+    import resource
+
     own = resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF))
     yield "used_cpu_sys_main_thread", "%.6f" % own.ru_stime
     yield "used_cpu_user_main_thread", "%.6f" % own.ru_utime

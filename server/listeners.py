@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from errno import (
     EADDRNOTAVAIL,
     EAFNOSUPPORT,
@@ -75,7 +76,7 @@ def _bind_one(family: int, host: str, port: int, backlog: int) -> socket.socket:
     info = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     sock = socket.socket(info[0][0], socket.SOCK_STREAM)
     try:
-        if os.name == "posix":
+        if sys.platform != "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if info[0][0] == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -7,6 +7,7 @@ happens: a server must not fail for want of an audience.
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Supervision:
         if is_replica:
             status += " in read-only mode. Waiting for MASTER <-> REPLICA sync"
         self.notify(status + "\nREADY=1")
-        if self.kind == "upstart":
+        if sys.platform != "win32" and self.kind == "upstart":
             import signal
 
             self.log.notice("supervised by upstart, will stop to signal readiness.")
@@ -68,7 +69,7 @@ class Supervision:
 
     def notify(self, message: str) -> None:
         """Send one datagram to the manager's socket (sd_notify's protocol); `@` begins an abstract name."""
-        if not self.address:
+        if sys.platform == "win32" or not self.address:
             return
         import socket
 

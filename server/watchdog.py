@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from time import monotonic
 
@@ -43,7 +44,7 @@ class Watchdog:
         self.period_s = 0.0
         self.due_s = 0.0
         self._timer: Optional[Timer] = None
-        if hasattr(signal, "setitimer"):
+        if sys.platform != "win32":
             signal.signal(signal.SIGALRM, self.on_signal)
             config.on_change("watchdog-period", self.follow)
             self.follow(config)
@@ -58,14 +59,14 @@ class Watchdog:
             self.wind_up()
         elif self.due_s:
             self.due_s = 0.0
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            set_alarm(0.0)
         return None
 
     def wind_up(self) -> None:
         """The loop turns."""
         now_s = monotonic()
         self.due_s = now_s + self.period_s
-        signal.setitimer(signal.ITIMER_REAL, self.period_s)
+        set_alarm(self.period_s)
         self._timer = self.timers.at(now_s + self.period_s / 2, self.wind_up)
 
     def on_signal(self, number: int, frame: Any) -> None:
@@ -76,3 +77,9 @@ class Watchdog:
         for line in stack_lines(frame):
             self.log.raw(line)
         self.log.raw("\n------ STACK TRACE DONE ------")
+
+
+def set_alarm(seconds: float) -> None:
+    """Have SIGALRM sent after a time, or not at all for 0."""
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, seconds)

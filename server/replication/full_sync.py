@@ -11,6 +11,7 @@ does it, when every change of the turn stands in the stream.
 from __future__ import annotations
 
 import os
+import sys
 from time import monotonic
 
 from server.children import SYNCHRONISATION
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 64 * 1024
 ROOM_BYTES = 256 * 1024  # a session with less output than that gets another piece
 PIPE_BYTES = 1 << 20
+F_SETPIPE_SZ = 1031  # Python has a name for it since 3.10
 POLL_S = 0.005  # while a transfer waits for room; writability wakes the loop earlier as a rule
 REMOVE_AGAIN_S = 0.1
 MARK_BYTES = 20
@@ -96,12 +98,12 @@ class FullSync:
             return  # each_second looks again
         to_sockets = (
             self.config.repl_diskless_sync
-            and hasattr(os, "fork")
+            and sys.platform != "win32"
             and all(replica.capabilities & CAN_EOF for replica in group)
         )
         # A snapshot without the data exists for its asker alone and is no file to keep.
         if not to_sockets and first.filter and all(replica.capabilities & CAN_EOF for replica in group):
-            to_sockets = hasattr(os, "fork")
+            to_sockets = sys.platform != "win32"
         if to_sockets:
             enough = self.config.repl_diskless_sync_max_replicas
             # Redis compares whole seconds of its clock: one that asked at 3.9 has waited for a second at 4.0. Whoever
@@ -144,13 +146,15 @@ class FullSync:
         self.log.notice("Starting BGSAVE for SYNC with target: %s" % ("replicas sockets" if to_sockets else "disk"))
         self.outcome = None
         self.is_to_sockets = to_sockets
-        if to_sockets:
+        reader, mark = -1, b""
+        if sys.platform != "win32" and to_sockets:
             from server.replication.snapshot import write_to_pipe
 
             facts = replication.snapshot_facts()
             left_out = group[0].filter
             mark = os.urandom(MARK_BYTES).hex().encode()
             reader, writer = os.pipe()
+            os.set_blocking(reader, False)
             widen(reader)
             began = services.children.fork(
                 SYNCHRONISATION,
@@ -163,7 +167,7 @@ class FullSync:
             # A BGSAVE like any other: its file may serve this server, too.
             began = services.persistence.snapshots.begin(self.on_done)
         if not began:
-            if to_sockets:
+            if reader >= 0:
                 os.close(reader)
             self.refuse(group)
             return
@@ -178,7 +182,6 @@ class FullSync:
             for replica in group:
                 replica.state = RECEIVES
                 replica.session.send_encoded(b"$EOF:%b\r\n" % mark)
-            os.set_blocking(reader, False)
             self.pipe = reader
             self.watch_pipe(True)
             child = services.children.current
@@ -384,10 +387,11 @@ def nothing() -> None:
 
 
 def widen(reader: int) -> None:
-    """A larger pipe means fewer turns; not every system lets one."""
-    try:
+    """A larger pipe means fewer turns; only Linux lets one ask for it."""
+    if sys.platform == "linux":
         import fcntl
 
-        fcntl.fcntl(reader, getattr(fcntl, "F_SETPIPE_SZ", 1031), PIPE_BYTES)
-    except (ImportError, OSError):
-        pass
+        try:
+            fcntl.fcntl(reader, getattr(fcntl, "F_SETPIPE_SZ", F_SETPIPE_SZ), PIPE_BYTES)
+        except OSError:
+            pass

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from functools import partial
 from socket import SHUT_WR
 from socket import timeout as SocketTimeout
@@ -134,7 +135,7 @@ class Debugging:
 
     def fork(self, ctx: Session, argv: Sequence[bytes], read_only: bool) -> None:
         refusal = b"ERR Fork() failed: can't run EVAL in debugging mode: %b"
-        if not hasattr(os, "fork"):
+        if sys.platform == "win32":
             raise CommandError(refusal % b"this platform has none. SCRIPT DEBUG SYNC runs in the server itself")
         services = self.services
         connection = ctx.connection
@@ -198,6 +199,8 @@ class Debugging:
 
     def kill_all(self, flags: int) -> None:
         """The server ends: no child outlives it."""
+        if sys.platform == "win32":
+            return
         for pid in list(self.children):
             self.services.log.notice("Killing debugging session %d" % pid)
             try:

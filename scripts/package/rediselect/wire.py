@@ -7,6 +7,7 @@ error reply is a `ReplyError` that `ask` raises and that is a value inside of ot
 from __future__ import annotations
 
 import socket
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Connection:
         self, host: str = "127.0.0.1", port: int = 6379, unix: str = "", timeout_s: Optional[float] = 5.0
     ) -> None:
         if unix:
+            if sys.platform == "win32":
+                raise OSError("this platform has no unix sockets")
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.settimeout(timeout_s)
             self.socket.connect(unix)
