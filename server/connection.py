@@ -219,17 +219,17 @@ class Connection:
         return self.send_chunks(out)
 
     def send_chunks(self, out: Any) -> int:
-        """Much output: hand the chunks to the kernel without joining them."""
+        """Much output: hand the chunks to the kernel, without joining them where it takes several."""
+        count = room = 0
+        for chunk in out[:MAX_VECTORS]:
+            count += 1
+            room += len(chunk)
+            if room >= WRITE_BYTES:
+                break
         if HAS_SENDMSG:
-            count = room = 0
-            for chunk in out[:MAX_VECTORS]:
-                count += 1
-                room += len(chunk)
-                if room >= WRITE_BYTES:
-                    break
             sent = self.socket.sendmsg(out[:count])
         else:
-            sent = self.socket.send(out[0])
+            sent = self.socket.send(out[0] if count == 1 else b"".join(out[:count]))
         left = sent
         done = 0
         for chunk in out:

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 NOSAVE, SAVE, NOW, FORCE = 1, 2, 4, 8
 SHUTDOWN_FLAGS = {"nosave": NOSAVE, "save": SAVE, "now": NOW, "force": FORCE}
+# Signals that end the server. SIGBREAK is what Windows has for SIGTERM: Ctrl+Break, a console that is closed, and what
+# a program can send to the process group of one that it has started.
+ENDING = {
+    int(getattr(signal, name)): name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+}
 SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
 
 
@@ -54,7 +59,7 @@ class Lifecycle:
     # Signals ---------------------------------------------------------------------------------------------------
 
     def catch_signals(self, watch: Callable[[Any, Callable[[], None]], None]) -> None:
-        """Turn SIGINT and SIGTERM into calls of the reactor: a signal by itself does not end `select`."""
+        """Turn the signals that end the server into calls of the reactor: by itself a signal does not end `select`."""
         receiver, sender = socket.socketpair()
         receiver.setblocking(False)
         sender.setblocking(False)
@@ -70,7 +75,7 @@ class Lifecycle:
                 self.on_signal(number)
 
         watch(receiver, wake)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             signal.signal(number, self.note_signal)
         for name in ("SIGHUP", "SIGPIPE"):
             if hasattr(signal, name):
@@ -86,14 +91,10 @@ class Lifecycle:
         self.signalled = True
 
     def on_signal(self, number: int) -> None:
-        if number not in (signal.SIGINT, signal.SIGTERM) or self.is_over:
+        if number not in ENDING or self.is_over:
             return
-        if number == signal.SIGINT:
-            self.log.from_signal_handler("Received SIGINT scheduling shutdown...")
-            words = self.config.shutdown_on_sigint
-        else:
-            self.log.from_signal_handler("Received SIGTERM scheduling shutdown...")
-            words = self.config.shutdown_on_sigterm
+        self.log.from_signal_handler("Received %s scheduling shutdown..." % ENDING[number])
+        words = self.config.shutdown_on_sigint if number == signal.SIGINT else self.config.shutdown_on_sigterm
         flags = 0
         for word in words:
             flags |= SHUTDOWN_FLAGS.get(word, 0)

@@ -8,6 +8,7 @@ Must not know what is said.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -162,10 +163,11 @@ class Log:
             pass
 
     def _open_syslog(self, config: Config) -> None:
-        try:
-            import syslog
-        except ImportError:  # not on this platform: the option is accepted and says nothing
+        if sys.platform == "win32":
+            self.warning("This platform has no system log: syslog-enabled is without effect")
             return
+        import syslog
+
         facility = getattr(syslog, "LOG_" + config.syslog_facility.upper())
         syslog.openlog(config.syslog_ident.decode("utf-8", "replace"), syslog.LOG_PID, facility)
         self._syslog = syslog

@@ -25,8 +25,9 @@ def options(keepalive_s: int) -> List[Option]:
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(keepalive_s > 0)),
     ]
     if keepalive_s:
+        idle = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"  # on macOS
         values = (
-            ("TCP_KEEPIDLE", keepalive_s),
+            (idle, keepalive_s),
             ("TCP_KEEPINTVL", max(1, keepalive_s // KEEPALIVE_PROBES)),
             ("TCP_KEEPCNT", KEEPALIVE_PROBES),
         )

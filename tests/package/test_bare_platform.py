@@ -42,6 +42,11 @@ def test_it_starts_and_serves_where_the_platform_has_none_of_these(tmp_path):
         assert wire.ask("CONFIG", "GET", "maxclients") == [b"maxclients", b"480"]
         assert info(wire, "redis_version").startswith("7.4")
         assert wire.ask("CONFIG", "SET", "unixsocket", "s").startswith(b"-ERR")
+        assert wire.ask("MEMORY", "PURGE") == b"OK"
+        server.signal(bare_platform.SIGBREAK)
+        assert server.wait() == 0
+        assert "Received SIGBREAK scheduling shutdown..." in server.log()
+        assert "no system log: syslog-enabled is without effect" in server.log()
         assert "Traceback" not in server.log() and "DENIED" not in server.log()
 
 

@@ -60,3 +60,9 @@ def test_a_socket_that_lacks_one_option_is_told_apart():
                 sock.setsockopt(level, name, 0 if value == 1 else 1 if value == 0 else value + 1)
                 assert not socket_options.are_set(sock, seconds)
                 sock.setsockopt(level, name, value)
+
+
+def test_macos_has_another_name_for_the_time_before_the_first_probe(monkeypatch):
+    monkeypatch.delattr(socket, "TCP_KEEPIDLE", raising=False)
+    monkeypatch.setattr(socket, "TCP_KEEPALIVE", 0x10, raising=False)
+    assert (socket.IPPROTO_TCP, 0x10, KEEPALIVE_S) in socket_options.options(KEEPALIVE_S)
