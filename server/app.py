@@ -17,6 +17,7 @@ from server.blocking import Blocking
 from server.client_memory import ClientMemory
 from server.clients import Clients
 from server.commands import all_groups
+from server.config.command_line import program
 from server.connection import Connection
 from server.crash import CrashReports
 from server.debug_switches import DebugSwitches
@@ -173,7 +174,7 @@ class Application:
         else:
             log.warning(
                 "Warning: no config file specified, using the default config. "
-                "In order to specify a config file use python3 -m server /path/to/redis.conf"
+                "In order to specify a config file use %s /path/to/redis.conf" % program()
             )
         log.set_role(self.role_letter)
         if not descriptors.make_room(config, log):
@@ -184,6 +185,8 @@ class Application:
             services.registry.rename(words[1], words[2])  # what cannot be obeyed was refused with the file
         if not self.load_users():
             return 1
+        greet(config, log)
+        warn_of_system(config, log)
         try:
             self.listening.open()
         except BindFailure as error:
@@ -198,8 +201,6 @@ class Application:
         self.write_pid_file()
         set_title(config)
         config.on_change("proc-title-template", set_title)
-        greet(config, log)
-        warn_of_system(config, log)
         log.notice("Server initialized")
         log.notice("rediselect %s is ready" % VERSION)
         if config.supervised != "no":

@@ -1,6 +1,6 @@
 """What the process says and shows of itself at start: banner, warnings about the system, its title.
 
-Called once, after the sockets listen and before data is loaded.
+Called once, before the sockets listen.
 """
 
 from __future__ import annotations

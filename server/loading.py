@@ -37,6 +37,7 @@ SNAPSHOT_MAGIC = (b"REDIS", b"VALKE")
 NAP_S = 0.01
 EMPTY_KEYS_NAMED = 10  # in the log, as in Redis
 NO_SNAPSHOT = ("Wrong signature", "Can't handle RDB format version")
+LOAD_FAILED = "Fatal error loading the DB, check server logs. Exiting."
 WHERE_IT_ENDS = "The append only file %s makes sense up to offset %d"
 
 
@@ -319,7 +320,7 @@ class Loader:
         except OSError as error:
             raise LoadFailure(
                 "Fatal error: can't open the RDB file %s for reading: %s" % (name, error.strerror),
-                "Terminating server after rdb file reading failure.",
+                LOAD_FAILED,
             ) from None
         with file:
             size = os.fstat(file.fileno()).st_size
@@ -520,7 +521,7 @@ def snapshot_failure(error: CorruptData, path: str) -> LoadFailure:
     last = "Terminating server after rdb file reading failure."
     reason = error.reason
     if reason.startswith(NO_SNAPSHOT):
-        return LoadFailure(where, reason, "Fatal error loading the DB, check server logs. Exiting.")
+        return LoadFailure(where, reason, LOAD_FAILED)
     if reason.startswith("FATAL"):
         return LoadFailure(where, reason + ". Exiting")
     lines = [where]

@@ -7,6 +7,7 @@ the files nor when they change.
 from __future__ import annotations
 
 import os
+from errno import ENOTDIR
 
 from server.disk import remove, replace_file, sync_directory, write_all
 from server.loading import LoadFailure, shown
@@ -49,7 +50,9 @@ class LogDirectory:
         try:
             os.mkdir(self.config.appenddirname, 0o755)
         except FileExistsError:
-            return
+            if os.path.isdir(self.config.appenddirname):
+                return
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR)) from None
         sync_directory(b".")
 
     def read(self) -> None:

@@ -140,15 +140,15 @@ class LogRewrite:
     def open_at_start(self) -> None:
         """Go on with the log that was loaded, or begin one. Raises LoadFailure."""
         files = self.files
+        step = "Can't open or create append-only dir %s" % self.config.appenddirname.decode("utf-8", "backslashreplace")
         try:
             files.create()
+            step = "Can't open the append-only file"
             if not list(files.manifest.parts()):
                 self.create_base()
             self.append_log.reopen_increment()
         except (OSError, ChildFailure) as error:
-            raise LoadFailure(
-                "Can't open or create append-only dir or file: %s" % (getattr(error, "strerror", "") or error)
-            ) from None
+            raise LoadFailure("%s: %s" % (step, getattr(error, "strerror", "") or error)) from None
         self.append_log.state = ON
         self.append_log.measure()
         self.append_log.activate()

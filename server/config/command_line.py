@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from server.config.configuration import TakeWords
 
-PROGRAM = "python3 -m server"
-
 USAGE = """\
 Usage: {program} [/path/to/redis.conf] [options] [-]
        {program} -                 read the configuration from standard input
@@ -41,6 +39,12 @@ Examples:
        {program} /etc/redis/6379.conf --loglevel verbose
        echo 'maxmemory 128mb' | {program} -
 """
+
+
+def program() -> str:
+    """What this process was started as, for advice: the name of the command, or how a checkout is run."""
+    name = os.path.basename(sys.argv[0])
+    return "python3 -m server" if name in ("", "-c", "-m", "__main__.py", "child.py") else name
 
 
 class ProgramEnds(Exception):
@@ -138,7 +142,7 @@ def _answer_request(arguments: list[bytes]) -> None:
     if request in (b"-v", b"--version"):
         raise ProgramEnds(0, version_line())
     if request in (b"-h", b"--help"):
-        raise ProgramEnds(1, err=USAGE.replace("{program}", PROGRAM))
+        raise ProgramEnds(1, err=USAGE.replace("{program}", program()))
     if request == b"--test-memory":
         raise ProgramEnds(1, err="--test-memory is not supported: Python cannot test the machine's memory\n")
     if request == b"--check-system":

@@ -272,6 +272,14 @@ def test_other_requests_are_answered_on_standard_error(request_, word):
     assert word in failure(request_)
 
 
+@pytest.mark.parametrize(
+    ("path", "program"), [("/usr/bin/redis-server", "redis-server"), ("/x/server/__main__.py", "python3 -m server")]
+)
+def test_advice_names_the_program_that_was_started(path, program, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [path])
+    assert failure("-h").startswith("Usage: %s [/path/to/redis.conf]" % program)
+
+
 def test_the_system_is_checked_as_far_as_it_can_be():
     with pytest.raises(ProgramEnds) as ended:
         configure(["--check-system"])
