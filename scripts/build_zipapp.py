@@ -2,8 +2,8 @@
 """Make rediselect.pyz: the whole server and its tools in one file that runs wherever there is Python 3.9.
 
     python3 scripts/build_zipapp.py [rediselect.pyz]
-    python3 rediselect.pyz --port 7000          serve
-    python3 rediselect.pyz ping -p 7000         and the other words of `rediselect`
+    python3 rediselect.pyz --port 6380          serve
+    python3 rediselect.pyz ping -p 6380         and the other words of `rediselect`
 
 The same sources give the same bytes, on any machine and at any time: names are sorted, times are the format's first
 moment, modes are fixed, and the content is stored as it is, since versions of zlib compress differently. The layout is
@@ -61,6 +61,9 @@ def build(target: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    if len(arguments) > 1 or arguments and arguments[0].startswith("-"):
+        sys.stderr.write(__doc__)
+        return 2
     target = Path(arguments[0] if arguments else "rediselect.pyz")
     build(target)
     print(f"{target}: {target.stat().st_size} bytes")

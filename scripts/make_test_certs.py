@@ -46,6 +46,9 @@ def make(directory: Path) -> Path:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
-    print("written to", make(Path(sys.argv[1])))
+    try:
+        print("written to", make(Path(sys.argv[1])))
+    except FileNotFoundError as error:
+        sys.exit(str(error))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -97,6 +99,19 @@ def test_a_server_that_cannot_start_shows_its_output(tmp_path):
     command = [sys.executable, "-c", "import sys; print('broken on purpose'); sys.exit(3)"]
     with pytest.raises(processes.StartFailure, match="exit 3(.|\n)*broken on purpose"):
         processes.Server(command, directory=tmp_path)
+
+
+def test_the_tests_run_where_an_installation_has_left_its_traces(tmp_path):
+    """After `pip install .` a rediselect.egg-info in the checkout announces a plugin that is not on the path."""
+    traces = tmp_path / "rediselect.egg-info"
+    traces.mkdir()
+    (traces / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: rediselect\nVersion: 0\n")
+    (traces / "entry_points.txt").write_text("[pytest11]\nrediselect = rediselect.plugin\n")
+    (tmp_path / "setup.cfg").write_bytes((processes.ROOT / "setup.cfg").read_bytes())
+    (tmp_path / "test_it.py").write_text("def test_it(): pass")
+    words = [sys.executable, "-m", "pytest", "-q", "test_it.py"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_real_server_starts_answers_and_ends(start_real):
