@@ -9,12 +9,15 @@ and not raised. `Lost` is a connection that ended: whether the commands under wa
 from __future__ import annotations
 
 import math
-import select
+import selectors
 import socket
 import time
 
 PATIENCE_S = 60.0  # a server that is silent for longer is stuck, however loaded the machine
 RECEIVE_BYTES = 256 * 1024
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+# Poll needs no descriptor of its own, and takes those from 1024 on, which select refuses.
+Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 BUCKETS_PER_OCTAVE = 8  # a percentile is at most 9 % above the truth
 
 
@@ -90,6 +93,15 @@ def connected_socket(port: int) -> socket.socket:
     return connection
 
 
+def ready(sock: socket.socket, events: int, timeout_s: float) -> int:
+    """Return which of the events a socket is ready for; 0 if none came in time."""
+    with Selector() as selector:
+        selector.register(sock, events)
+        for _, met in selector.select(timeout_s):
+            return met
+    return 0
+
+
 class RawLink:
     """A socket and a buffer of what has come in."""
 
@@ -122,12 +134,12 @@ class RawLink:
         data = memoryview(b"".join([encode(argv) for argv in commands]))
         try:
             while data:
-                readable, writable, _ = select.select([self.socket], [self.socket], [], PATIENCE_S)
-                if not readable and not writable:
+                events = ready(self.socket, READ | WRITE, PATIENCE_S)
+                if not events:
                     raise Violation(f"the server neither read nor wrote for {PATIENCE_S:.0f} s")
-                if readable:
+                if events & READ:
                     self._receive()
-                if writable:
+                if events & WRITE:
                     data = data[self.socket.send(data[:RECEIVE_BYTES]) :]
         except OSError as error:
             raise Lost(str(error)) from None
@@ -146,7 +158,7 @@ class RawLink:
             raise Lost(str(error)) from None
 
     def has_input(self, timeout_s: float = 0.0) -> bool:
-        return self.at < len(self.buffer) or bool(select.select([self.socket], [], [], timeout_s)[0])
+        return self.at < len(self.buffer) or bool(ready(self.socket, READ, timeout_s))
 
     def _receive(self) -> None:
         try:
