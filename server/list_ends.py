@@ -1,23 +1,21 @@
-"""What the plain and the blocking list commands share: the grammar of ends and of LMPOP, and taking from keys.
+"""What the plain and the blocking list commands share: the grammar of ends, and taking from keys.
 
 Storage calls without a reply of their own; must not know clients.
 """
 
 from __future__ import annotations
 
-from server.number_arguments import integer_between
-from storage.errors import NUMKEYS_NOT_POSITIVE, SYNTAX_ERROR, CommandError
+from storage.errors import SYNTAX_ERROR, CommandError
 from storage.events import LPOP, LPUSH, RPOP, RPUSH
-from storage.numeric import INT64_MAX
 from storage.types.list import List
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
+    from server.multipop_arguments import MultiPop
     from storage.database import Database
 
-COUNT_NOT_POSITIVE = b"ERR count should be greater than 0"
+ENDS = (b"LEFT", b"RIGHT")
 
 
 def is_left(argument: bytes) -> bool:
@@ -68,32 +66,10 @@ def move_one(db: Database, source: bytes, destination: bytes, from_left: bool, t
     return element
 
 
-class MultiPop:
-    """numkeys key... (LEFT | RIGHT) [COUNT count], from argument `at` on."""
-
-    __slots__ = ("keys", "from_left", "count")
-
-    def __init__(self, argv: Sequence[bytes], at: int) -> None:
-        numkeys = integer_between(argv[at], 1, INT64_MAX, NUMKEYS_NOT_POSITIVE)
-        position = at + numkeys + 1
-        if position >= len(argv):
-            raise CommandError(SYNTAX_ERROR)
-        self.keys = argv[at + 1 : position]
-        self.from_left = is_left(argv[position])
-        self.count = 1
-        position += 1
-        if position == len(argv):
-            return
-        if argv[position].upper() != b"COUNT" or position + 1 == len(argv):
-            raise CommandError(SYNTAX_ERROR)
-        self.count = integer_between(argv[position + 1], 1, INT64_MAX, COUNT_NOT_POSITIVE)
-        if position + 2 < len(argv):
-            raise CommandError(SYNTAX_ERROR)
-
-    def pop(self, db: Database) -> tuple[bytes, list[bytes]] | None:
-        """Take from the first list there is: (key, elements), or None. O(keys + elements)."""
-        for key in self.keys:
-            value = db.find_as(key, List)
-            if value is not None:
-                return key, pop_many(db, key, value, self.from_left, self.count)
-        return None
+def pop_several(db: Database, popping: MultiPop) -> tuple[bytes, list[bytes]] | None:
+    """Take from the first list there is: (key, elements), or None. O(keys + elements)."""
+    for key in popping.keys:
+        value = db.find_as(key, List)
+        if value is not None:
+            return key, pop_many(db, key, value, popping.from_first, popping.count)
+    return None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from protocol.reply import NULL_ARRAY, Block
 from server.keyspecs import ACCESS, DELETE, INSERT, RW, key_range, numkeys, one_key
-from server.list_ends import MultiPop, is_left, move_one, pop_one
+from server.list_ends import ENDS, is_left, move_one, pop_one, pop_several
+from server.multipop_arguments import MultiPop
 from server.registry import BLOCKING, DENYOOM, WRITE, Group
 from server.timeout_arguments import timeout_of_seconds
 from storage.types.list import List
@@ -78,13 +79,13 @@ def brpop(ctx: Session, argv: Argv) -> Any:
 )
 def blmpop(ctx: Session, argv: Argv) -> Any:
     """Remove and return elements from an end of the first list there is among several keys; wait for one."""
-    popping = MultiPop(argv, 2)
+    popping = MultiPop(argv, 2, ENDS)
     timeout_ms = timeout_of_seconds(argv[1], ctx.now_ms)
-    found = popping.pop(ctx.db)
+    found = pop_several(ctx.db, popping)
     if found is None:
         return Block(popping.keys, timeout_ms, NULL_ARRAY, List)
     key, elements = found
-    ctx.propagate_as(b"LPOP" if popping.from_left else b"RPOP", key, b"%d" % len(elements))
+    ctx.propagate_as(b"LPOP" if popping.from_first else b"RPOP", key, b"%d" % len(elements))
     return [key, elements]
 
 

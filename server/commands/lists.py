@@ -10,7 +10,8 @@ from __future__ import annotations
 from protocol.reply import NULL_ARRAY, OK
 from server.key_runs import lpop_run, lpush_run, rpop_run, rpush_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, numkeys, one_key
-from server.list_ends import MultiPop, is_left, move_one, pop_many
+from server.list_ends import ENDS, is_left, move_one, pop_many, pop_several
+from server.multipop_arguments import MultiPop
 from server.number_arguments import integer, negatable, not_negative
 from server.read_runs import lrange_run
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
@@ -239,12 +240,12 @@ def pop_counted(ctx: Session, argv: Argv, from_left: bool) -> Any:
 )
 def lmpop(ctx: Session, argv: Argv) -> Any:
     """Remove and return elements from an end of the first list there is among several keys."""
-    popping = MultiPop(argv, 1)
-    found = popping.pop(ctx.db)
+    popping = MultiPop(argv, 1, ENDS)
+    found = pop_several(ctx.db, popping)
     if found is None:
         return NULL_ARRAY
     key, elements = found
-    ctx.propagate_as(b"LPOP" if popping.from_left else b"RPOP", key, b"%d" % len(elements))
+    ctx.propagate_as(b"LPOP" if popping.from_first else b"RPOP", key, b"%d" % len(elements))
     return [key, elements]
 
 

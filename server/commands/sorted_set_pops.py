@@ -9,12 +9,12 @@ from __future__ import annotations
 from protocol.reply import NULL_ARRAY, Block, Pairs
 from server.key_runs import zpopmax_run, zpopmin_run
 from server.keyspecs import ACCESS, DELETE, RW, key_range, numkeys, one_key
-from server.number_arguments import integer_between, not_negative
+from server.multipop_arguments import MultiPop
+from server.number_arguments import not_negative
 from server.registry import BLOCKING, FAST, WRITE, Group
 from server.timeout_arguments import timeout_of_seconds
-from storage.errors import NUMKEYS_NOT_POSITIVE, SYNTAX_ERROR, CommandError
+from storage.errors import SYNTAX_ERROR, CommandError
 from storage.events import ZPOPMAX, ZPOPMIN
-from storage.numeric import INT64_MAX
 from storage.types.sorted_set import SortedSet
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 sorted_sets = Group("sorted-set")
 
-COUNT_NOT_POSITIVE = b"ERR count should be greater than 0"
+ENDS = (b"MIN", b"MAX")
 
 
 def take(db: Database, key: bytes, value: SortedSet, lowest: bool, count: int) -> Entries:
@@ -94,41 +94,16 @@ def zpopmax(ctx: Session, argv: Argv) -> Any:
     return pop(ctx, argv, False)
 
 
-class MultiPop:
-    """numkeys key... (MIN | MAX) [COUNT count], from argument `at` on."""
-
-    __slots__ = ("keys", "lowest", "count")
-
-    def __init__(self, argv: Argv, at: int) -> None:
-        count = integer_between(argv[at], 1, INT64_MAX, NUMKEYS_NOT_POSITIVE)
-        position = at + count + 1
-        if position >= len(argv):
-            raise CommandError(SYNTAX_ERROR)
-        self.keys = argv[at + 1 : position]
-        end = argv[position].upper()
-        if end not in (b"MIN", b"MAX"):
-            raise CommandError(SYNTAX_ERROR)
-        self.lowest = end == b"MIN"
-        self.count = 1
-        position += 1
-        if position == len(argv):
-            return
-        if argv[position].upper() != b"COUNT" or position + 1 == len(argv):
-            raise CommandError(SYNTAX_ERROR)
-        self.count = integer_between(argv[position + 1], 1, INT64_MAX, COUNT_NOT_POSITIVE)
-        if position + 2 < len(argv):
-            raise CommandError(SYNTAX_ERROR)
-
-    def pop(self, ctx: Session) -> list[Any] | None:
-        """Take from the first set there is: [key, [[member, score]...]], or None. O(keys + log n + count)."""
-        db = ctx.db
-        for key in self.keys:
-            value = db.find_as(key, SortedSet)
-            if value is not None:
-                entries = take(db, key, value, self.lowest, self.count)
-                ctx.propagate_as(b"ZPOPMIN" if self.lowest else b"ZPOPMAX", key, b"%d" % len(entries))
-                return [key, list(map(list, entries))]
-        return None
+def pop_several(ctx: Session, popping: MultiPop) -> list[Any] | None:
+    """Take from the first set there is: [key, [[member, score]...]], or None. O(keys + log n + count)."""
+    db = ctx.db
+    for key in popping.keys:
+        value = db.find_as(key, SortedSet)
+        if value is not None:
+            entries = take(db, key, value, popping.from_first, popping.count)
+            ctx.propagate_as(b"ZPOPMIN" if popping.from_first else b"ZPOPMAX", key, b"%d" % len(entries))
+            return [key, list(map(list, entries))]
+    return None
 
 
 @sorted_sets.command(
@@ -142,7 +117,7 @@ class MultiPop:
 )
 def zmpop(ctx: Session, argv: Argv) -> Any:
     """Remove and return the lowest or highest members of the first sorted set there is among several keys."""
-    return MultiPop(argv, 1).pop(ctx) or NULL_ARRAY
+    return pop_several(ctx, MultiPop(argv, 1, ENDS)) or NULL_ARRAY
 
 
 # As soon as there are any --------------------------------------------------------------------------------------
@@ -201,6 +176,6 @@ def bzpopmax(ctx: Session, argv: Argv) -> Any:
 )
 def bzmpop(ctx: Session, argv: Argv) -> Any:
     """Remove and return the lowest or highest members of the first sorted set there is; wait for one."""
-    popping = MultiPop(argv, 2)
+    popping = MultiPop(argv, 2, ENDS)
     timeout_ms = timeout_of_seconds(argv[1], ctx.now_ms)
-    return popping.pop(ctx) or Block(popping.keys, timeout_ms, NULL_ARRAY, SortedSet)
+    return pop_several(ctx, popping) or Block(popping.keys, timeout_ms, NULL_ARRAY, SortedSet)
