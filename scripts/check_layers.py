@@ -70,7 +70,6 @@ class Module(NamedTuple):
 class Import(NamedTuple):
     line: int
     target: str  # the module, or module.name for `from module import name`
-    is_from: bool
 
 
 def is_standard(top: str) -> bool:
@@ -102,7 +101,7 @@ def imports_of(module: Module) -> Iterator[Import]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(node.lineno, alias.name, False)
+                yield Import(node.lineno, alias.name)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
@@ -111,7 +110,7 @@ def imports_of(module: Module) -> Iterator[Import]:
                 package = package[: len(package) - node.level + module.is_package]
                 base = ".".join(package + ([base] if base else []))
             for alias in node.names:
-                yield Import(node.lineno, f"{base}.{alias.name}", True)
+                yield Import(node.lineno, f"{base}.{alias.name}")
 
 
 def is_within(target: str, module: str) -> bool:

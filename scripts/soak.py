@@ -326,7 +326,7 @@ class Director:
             self.watch_servers()
         for player in self.players:
             player.end()
-            if not is_early and not getattr(player, "reported_end", False):
+            if not is_early and not player.reported_end:
                 raise RuntimeError(f"{player.name} {player.slot} ended without saying so")
         if self.link is not None:
             self.link.close()

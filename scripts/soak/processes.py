@@ -35,6 +35,7 @@ class Player:
         self.generation = role.generation
         self.buffer = b""
         self.has_ended = False
+        self.reported_end = False
         self.is_stopped = False
         sys.stdout.flush()
         self.pipe, writer = os.pipe()
