@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from storage.numeric import leading_int, leading_long
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
 
 MAX_ARGUMENTS = 1 << 31
 MAX_ARGUMENT_BYTES = 1 << 40
-MAX_HEADER_BYTES = 128  # a longer line is not one; Redis's buffer has this size
-MAX_ANNOTATION_BYTES = 1024
+MAX_LINE_BYTES = 1024  # a longer line is none; Redis's buffer has this size
 BAD_FORMAT = "Bad file format reading the append only file"
 
 NO_DATABASE = -1
@@ -224,7 +225,7 @@ class LogReader:
                         self._annotate(buffer[at:end])
                         at = end + 1
                         continue
-                    self._count = self._number(buffer[at + 1 : end], 1, MAX_ARGUMENTS)
+                    self._count = self._number(leading_int(buffer[at + 1 : end]), 1, MAX_ARGUMENTS)
                     at = end + 1
             argv = self._argv
             count = self._count
@@ -243,16 +244,14 @@ class LogReader:
                             self._at = at
                             return
                         start = end + 1
-                        length = self._number(buffer[at + 1 : end], 0, MAX_ARGUMENT_BYTES)
+                        length = self._number(leading_long(buffer[at + 1 : end]), 0, MAX_ARGUMENT_BYTES)
                 stop = start + length
                 if stop + 2 > size:
                     self._at = at
                     self._need = stop + 2 - at
                     return
-                if buffer[stop : stop + 2] != b"\r\n":
-                    raise BadLog(BAD_FORMAT, self._begin)
                 argv.append(buffer[start:stop])
-                at = stop + 2
+                at = stop + 2  # whatever these two bytes are, as in Redis
             self._at = at
             self._count = 0
             name = argv[0]
@@ -272,26 +271,17 @@ class LogReader:
         if at >= len(buffer):
             self._need = 1
             return -1
-        if buffer[at] == first:
-            end = buffer.find(b"\n", at, at + MAX_HEADER_BYTES)
-            if end < 0 and len(buffer) - at >= MAX_HEADER_BYTES:
-                raise BadLog(BAD_FORMAT, self._begin)
-        elif buffer[at] == 35 and first == 42:
-            end = buffer.find(b"\n", at, at + MAX_ANNOTATION_BYTES)
-            if end < 0 and len(buffer) - at >= MAX_ANNOTATION_BYTES:
-                raise BadLog(BAD_FORMAT, self._begin)
-        else:
+        if buffer[at] != first and not (buffer[at] == 35 and first == 42):
             raise BadLog(BAD_FORMAT, self._begin)
+        end = buffer.find(b"\n", at, at + MAX_LINE_BYTES)
         if end < 0:
+            if len(buffer) - at >= MAX_LINE_BYTES:
+                raise BadLog(BAD_FORMAT, self._begin)
             self._need = len(buffer) - at + 1
         return end
 
-    def _number(self, text: bytes, least: int, most: int) -> int:
-        """A header's number, which ends with the carriage return."""
-        digits = text[:-1] if text[-1:] == b"\r" else text
-        if not digits.isdigit() or len(digits) > 20:
-            raise BadLog(BAD_FORMAT, self._begin)
-        number = int(digits)
+    def _number(self, number: int, least: int, most: int) -> int:
+        """The number that a header begins with; what follows it on the line is passed over, as in Redis."""
         if not least <= number <= most:
             raise BadLog(BAD_FORMAT, self._begin)
         return number
