@@ -50,8 +50,8 @@ def restore(payload: bytes, limits: EncodingLimits, checking: bool = True) -> An
     """The value of a payload. Raises WrongFooter, or CorruptData for what is behind a right footer and still wrong."""
     if not verify(payload, checking):
         raise WrongFooter()
-    source = Source(payload[:-FOOTER_BYTES])
-    if not source.buf or source.buf[0] > layout.NEWEST_TYPE:
+    source = Source(payload)  # as in Redis a value may end before the footer, and in it
+    if source.buf[0] > layout.NEWEST_TYPE:
         raise CorruptData("Unknown type of value", 0)
     source.pos = 1
     steps = load_value(source, source.buf[0], limits, int.from_bytes(payload[-10:-8], "little"))
@@ -60,7 +60,5 @@ def restore(payload: bytes, limits: EncodingLimits, checking: bool = True) -> An
     except StopIteration as done:
         if done.value is None:
             raise CorruptData("Container without elements", 1) from None
-        if source.pos != len(source.buf):
-            raise source.fail("Garbage after the value") from None
         return done.value
     raise CorruptData("Unexpected end of the value", len(source.buf))

@@ -303,8 +303,7 @@ def test_a_payload_with_a_wrong_footer_is_told_apart(data):
     [
         b"",
         b"\0",
-        b"\0\5abc",
-        b"\0\1vx",
+        b"\0\x0eabc",
         b"\x1a\1v",
         b"\xff",
         b"\4\0",
@@ -316,6 +315,11 @@ def test_a_payload_with_a_wrong_footer_is_told_apart(data):
 def test_a_payload_rightly_signed_around_nonsense_is_corrupt(body):
     with pytest.raises(CorruptData):
         payload.restore(signed(body), LIMITS)
+
+
+def test_a_value_that_ends_before_the_footer_or_in_it_is_taken_as_in_redis():
+    assert payload.restore(signed(b"\0\1vx"), LIMITS) == b"v"
+    assert payload.restore(signed(b"\0\5abcd"), LIMITS)[:4] == b"abcd"
 
 
 def test_redis_own_payload_of_a_string_is_ours():
