@@ -69,8 +69,7 @@ def start_server(tmp_path_factory):
         return server
 
     yield start
-    for server in started:
-        server.stop()
+    processes.end_all(started)
 
 
 @pytest.fixture
@@ -86,8 +85,7 @@ def start_real(tmp_path_factory):
         return server
 
     yield start
-    for server in started:
-        server.stop()
+    processes.end_all(started)
 
 
 @pytest.fixture(scope="session")

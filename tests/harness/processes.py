@@ -225,3 +225,12 @@ def start_real(*args, **options) -> Server:
     if "--save" not in args:
         args = (*args, "--save", "")
     return Server([binary], (*args, "--enable-debug-command", "yes"), **options)
+
+
+def end_all(servers: list[Server]) -> None:
+    """End them together: a master by itself would wait for what its replicas have yet to acknowledge."""
+    for server in servers:
+        if server.is_alive():
+            server.signal(signal.SIGTERM)
+    for server in servers:
+        server.stop()

@@ -148,8 +148,7 @@ def start_valkey(tmp_path_factory):
         return server
 
     yield start
-    for server in started:
-        server.stop()
+    processes.end_all(started)
 
 
 def through_snapshots(start_first, start_second, start_last, seed: int, tmp_path_factory, *options) -> None:
