@@ -179,6 +179,8 @@ def stop_lapsing(wire: Wire) -> None:
         wire.command("SELECT", number)
         for key in wire.ask("KEYS", "*"):
             wire.command("PERSIST", key)
+    # KEYS does not name what has lapsed and is still there, which DBSIZE counts until it is deleted.
+    until(lambda: b"expires=" not in wire.ask("INFO", "keyspace").replace(b"expires=0", b""), "it is deleted")
 
 
 def start(kind: str, *args):
@@ -199,8 +201,7 @@ def pair(request):
         return server
 
     yield make
-    for server in opened:
-        server.stop()
+    processes.end_all(opened)
 
 
 KINDS = [("own", "real"), ("real", "own"), ("own", "own")]
