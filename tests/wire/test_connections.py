@@ -106,8 +106,10 @@ def test_redis_py_logs_in_in_both_protocols(locked):
         with redis.Redis(port=locked.port, password="secret", protocol=protocol, client_name="py") as client:
             assert client.ping()
             assert client.client_getname() in ("py", b"py")  # by version of redis-py
-    with redis.Redis(port=locked.port, password="wrong") as client, pytest.raises(redis.AuthenticationError):
-        client.ping()
+    once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)  # as it is, a wrong password is tried for seconds
+    with redis.Redis(port=locked.port, password="wrong", retry=once) as client:
+        with pytest.raises(redis.AuthenticationError):
+            client.ping()
 
 
 # The connection's own commands ---------------------------------------------------------------------------------

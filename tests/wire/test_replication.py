@@ -384,7 +384,7 @@ def bare_master():
 
 @pytest.fixture
 def replica(start_server, bare_master):
-    server = start_server("--save", "")
+    server = start_server("--save", "", "--repl-diskless-sync-delay", "0")
     with server.wire() as client:
         assert client.command("REPLICAOF", "127.0.0.1", bare_master.port) == (b"+", b"OK")
     return server
@@ -427,7 +427,7 @@ def test_a_snapshot_and_the_commands_after_it_arrive_in_any_split(replica, bare_
         assert client.ask("GET", "a") == b"\r\n*1\r\n$4\r\nPING\r\n"
         assert client.ask("STRLEN", "big") == 100_000
         assert client.ask("LRANGE", "list", "0", "-1") == [b"1", b"2", b""]
-        bare_master.link.sendall(encode_record((b"REPLCONF", b"GETACK", b"*")))
+        bare_master.link.sendall(encode_record((b"REPLCONF", b"GETACK", b"*")) * 2)
         until(lambda: bare_master.acknowledged() == 1000 + len(STREAM))
         until(lambda: bare_master.acknowledged() == 1000 + len(STREAM) + 37)
 
@@ -606,14 +606,21 @@ def test_threads_are_not_needed_for_any_of_this(replica, bare_master):
 def test_a_master_user_needs_psync_and_what_the_master_refuses_is_logged(start_server):
     master, replica = start_server("--repl-diskless-sync-delay", "0"), start_server("--masteruser", "u")
     with master.wire() as wire, replica.wire() as other:
+
+        def follow() -> None:  # at once, not a second after the last attempt
+            other.command("REPLICAOF", "NO", "ONE")
+            other.command("REPLICAOF", "127.0.0.1", master.port)
+
         wire.command("ACL", "SETUSER", "u", "on", ">pw", "+replconf", "+ping")
         other.command("CONFIG", "SET", "masterauth", "wrong")
-        other.command("REPLICAOF", "127.0.0.1", master.port)
+        follow()
         until(lambda: "Unable to AUTH to MASTER: -WRONGPASS invalid username-password pair" in replica.log())
         other.command("CONFIG", "SET", "masterauth", "pw")
+        follow()
         refused = "MASTER aborted replication with an error: NOPERM User u has no permissions to run the 'sync' command"
         until(lambda: refused in replica.log())
         wire.command("ACL", "SETUSER", "u", "+psync", "-replconf", "-ping")
+        follow()
         until(lambda: info(other)["master_link_status"] == "up")
         wire.command("ACL", "DELUSER", "u")
         until(lambda: info(other)["master_link_status"] == "down")

@@ -52,13 +52,13 @@ def ask(sock, *words):
 
 
 def read(sock, least: int = 1) -> bytes:
-    received = b""
+    received = bytearray()
     while len(received) < least or not received.endswith(b"\r\n"):
         data = sock.recv(1 << 16)
         if not data:
             break
         received += data
-    return received
+    return bytes(received)
 
 
 @pytest.fixture
