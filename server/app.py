@@ -21,6 +21,7 @@ from server.config.command_line import program
 from server.connection import Connection
 from server.crash import CrashReports
 from server.debug_switches import DebugSwitches
+from server.disk import remove
 from server.dispatch import Dispatcher
 from server.greeting import greet, set_title, warn_of_system
 from server.index_growth import IndexGrowth
@@ -82,6 +83,7 @@ class Application:
         self.config = config
         self.log = log
         self.is_configured = is_configured  # by a file or by arguments
+        self.pid_file = b""  # that was written
         self.on_ready: List[Callable[[], None]] = []  # clients are accepted
         self.on_close: List[Callable[[], None]] = []
         services = self.services = Services()
@@ -275,8 +277,6 @@ class Application:
             self.pid_file = b""
             self.log.warning("Failed to write PID file: %s" % error.strerror)
 
-    pid_file = b""
-
     def close(self) -> None:
         """Close every socket and remove what should not outlive the process."""
         for call in self.on_close:
@@ -293,9 +293,6 @@ class Application:
         """Remove what must not outlive the process: the last step of a shutdown, or when the start came to nothing."""
         if self.pid_file:
             self.log.notice("Removing the pid file.")
-            try:
-                os.unlink(self.pid_file)
-            except OSError:
-                pass
+            remove(self.pid_file)
             self.pid_file = b""
         self.listening.remove_file()

@@ -441,7 +441,5 @@ def open_log(path: bytes, flags: int) -> int:
 
 def end_process() -> None:
     """Nothing may be acknowledged any more: the replies of this turn are not sent."""
-    import sys
-
     sys.stdout.flush()
     os._exit(1)

@@ -6,10 +6,10 @@ what becomes of an accepted socket.
 
 from __future__ import annotations
 
-import os
 from time import monotonic
 
 from server import socket_options
+from server.disk import remove
 from server.listeners import SHORTAGE_PAUSE_S, BindFailure, Listener, bind_tcp, bind_unix
 
 TYPE_CHECKING = False
@@ -201,7 +201,4 @@ class Listening:
         if self.has_file:
             self.has_file = False
             self.services.log.notice("Removing the unix socket file.")
-            try:
-                os.unlink(self.services.config.unixsocket)
-            except OSError:
-                pass
+            remove(self.services.config.unixsocket)

@@ -6,7 +6,8 @@ storage's reader tells; a link to a master drives it piece by piece between `beg
 Must not know where files lie or what becomes of a server whose data cannot be loaded; it never writes one, but cuts
 a log where it is told to.
 
-Between two pieces the loop turns once (`breathe`), so that PING, INFO and CONFIG work however long it takes.
+Between two pieces the loop turns once (`breathe`), so that INFO and CONFIG work however long it takes, and what does
+not is told so.
 """
 
 from __future__ import annotations

@@ -77,6 +77,8 @@ class LogRewrite:
         self.rewrites = 0
         self.limit = FailureLimit()
         self.retry_s = 0.0  # of a first rewrite that failed
+        self.is_base_a_snapshot = True  # as was configured when the rewrite began
+        self.began_s = 0.0
         self.last_duration_s = -1
         self.last_copied_bytes = 0
         append_log.on_growth = self.rewrite_grown
@@ -240,9 +242,6 @@ class LogRewrite:
         pid = child.pid if child is not None and child.pid else os.getpid()
         self.log.notice("Background append only file rewriting started by pid %d" % pid)
         return True
-
-    is_base_a_snapshot = True
-    began_s = 0.0
 
     def temporary_increment(self) -> bytes:
         """The increment of a log that is being turned on, before it counts."""

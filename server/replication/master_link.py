@@ -59,6 +59,7 @@ class MasterLink:
         self.applier: Optional[Applier] = None
         self.transfer: Optional[Transfer] = None
         self.expected: List[Expectation] = []
+        self.last_asked = ""  # what the line that came last answers
         self.input = b""
         self.output = bytearray()
         self.heard_s = monotonic()
@@ -68,6 +69,7 @@ class MasterLink:
         self.full_offset = 0
         self.timer: Optional[Timer] = None
         self.is_failover = False  # ask the new master to take over
+        self.is_watched = True  # for input: not while a file is loaded
         self.is_announced = False  # the log knows of the connection that comes
         self.is_closed = False
 
@@ -211,8 +213,6 @@ class MasterLink:
                 "(Non critical) Master does not understand %s: %s" % (self.last_asked, line.decode("latin-1"))
             )
 
-    last_asked = ""
-
     def ask_for_data(self) -> None:
         """PSYNC: go on where this history ends, if the master still knows."""
         history = self.history
@@ -352,8 +352,6 @@ class MasterLink:
             if delay_s:
                 self.watch(False)
                 self.timer = self.services.timers.at(monotonic() + delay_s, lambda: self.watch(True))
-
-    is_watched = True
 
     def watch(self, on: bool) -> None:
         if on == self.is_watched:
