@@ -14,6 +14,7 @@ from __future__ import annotations
 from server import admission
 from server.acl.selector import ALLOWED, DENIED_CHANNEL, DENIED_COMMAND, DENIED_KEY, BadRule, has_spaces
 from server.acl.user import User, digest, merge_selectors
+from server.log import shown
 from storage.errors import CommandError
 from storage.text import c_text
 
@@ -291,7 +292,7 @@ class Accounts:
         if not user.enabled:
             self.services.log.notice(
                 "The user '%s' is disabled (there is no 'on' modifier in the user description). Make sure this is not "
-                "a configuration error." % name.decode("utf-8", "backslashreplace")
+                "a configuration error." % shown(name)
             )
         self.put(user)
 

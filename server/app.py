@@ -31,7 +31,7 @@ from server.lifecycle import Lifecycle
 from server.limits import Limits
 from server.listeners import BindFailure
 from server.listening import Listening
-from server.log import ROLE_MASTER, ROLE_REPLICA
+from server.log import ROLE_MASTER, ROLE_REPLICA, shown
 from server.memory_policy import MemoryPolicy
 from server.monitoring import Monitoring
 from server.notifications import Notifications
@@ -252,14 +252,14 @@ class Application:
             for words in self.config.users:
                 accounts.declare(words)
         except BadUsers as bad:
-            self.log.warning(bad.text.decode("utf-8", "backslashreplace"))
+            self.log.warning(shown(bad.text))
             self.log.warning("Critical error while loading ACLs. Exiting.")
             return False
         try:
             if self.config.aclfile:
                 accounts.load()
         except BadUsers as bad:
-            text = bad.text.decode("utf-8", "backslashreplace")
+            text = shown(bad.text)
             self.log.warning("Aborting Redis startup because of ACL errors: " + text)
             return False
         return True

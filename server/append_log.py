@@ -20,6 +20,7 @@ from time import monotonic, perf_counter_ns, sleep
 from server.children import REWRITE
 from server.disk import sync_data
 from server.fsync_thread import FsyncThread
+from server.log import shown
 from server.log_directory import LogDirectory
 from server.propagation import TO_LOG
 from storage.aof.records import LogEncoder
@@ -368,10 +369,10 @@ class AppendLog:
         if files.manifest.increments:
             part = files.manifest.increments[-1]
             self.switch_to(open_log(files.part_path(part), 0))
-            self.log.notice("Opening AOF incr file %s on server start" % part.name.decode("utf-8", "backslashreplace"))
+            self.log.notice("Opening AOF incr file %s on server start" % shown(part.name))
         else:
             name = files.manifest.copy().add_increment(files.prefix).name
-            self.log.notice("Creating AOF incr file %s on server start" % name.decode("utf-8", "backslashreplace"))
+            self.log.notice("Creating AOF incr file %s on server start" % shown(name))
             self.open_increment()
 
     def measure(self) -> None:

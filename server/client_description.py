@@ -9,6 +9,7 @@ and of `tracking`: `redirect` (a client id or 0), `is_broadcasting`, `is_broken`
 from __future__ import annotations
 
 from server import admission
+from server.log import shown
 from server.session import BLOCKED, CLOSING, DOOMED, PAUSED
 from storage.text import c_text
 
@@ -241,7 +242,7 @@ def protocol_error(session: Session, error: bytes, unread: bytes) -> str:
         ends = (printable(unread[:half]), len(unread) - SHOWN_BYTES, printable(unread[-half:]))
         input_text = b"'%b' (... more %d bytes ...) '%b'" % ends
     text = b"Protocol error (%b) from client: %b. Query buffer during protocol error: %b"
-    return (text % (name, describe(session), input_text)).decode("utf-8", "backslashreplace")
+    return shown(text % (name, describe(session), input_text))
 
 
 def printable(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from protocol.reply import Verbatim
 from server import admission
 from server.client_description import describe, memory_of
-from server.log import NOTICE
+from server.log import NOTICE, shown
 from server.session import CLOSING, DOOMED
 from storage.errors import CommandError
 
@@ -143,7 +143,7 @@ class ClientMemory:
                 break
             if session.no_evict:
                 continue
-            described = describe(session).decode("utf-8", "backslashreplace")
+            described = shown(describe(session))
             self.services.log.provoked("Evicting client: " + described, NOTICE)
             self.evicted += 1
             self.services.clients.kill(session)

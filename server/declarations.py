@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from server.acl.selector import UNKNOWN_NAME, BadRule
 from server.acl.user import User, merge_selectors
+from server.log import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,4 +66,4 @@ class Declarations:
 
 
 def complaint(word: bytes, reason: str) -> str:
-    return "Error in user declaration '%s': %s" % (word.decode("utf-8", "backslashreplace"), reason)
+    return "Error in user declaration '%s': %s" % (shown(word), reason)

@@ -17,6 +17,7 @@ from time import monotonic, sleep, time
 
 from server import admission
 from server.disk import sync
+from server.log import shown
 from server.propagated_errors import SERVER_TO_LOG, report
 from server.registry import ADMIN, BLOCKING, WRITE
 from server.session import BLOCKED, Session
@@ -87,7 +88,7 @@ class Sink(SnapshotSink):
         self.loader.version = version
 
     def aux(self, name: bytes, value: bytes) -> None:
-        text = value.decode("utf-8", "backslashreplace")
+        text = shown(value)
         if name == b"redis-ver":
             self.log.notice("Loading RDB produced by version %s" % text)
         elif name == b"valkey-ver":
@@ -110,13 +111,13 @@ class Sink(SnapshotSink):
             self.take_function(source, self.replaces)
         except CommandError as error:
             raise CorruptData(
-                "Failed loading library, " + error.text.decode("utf-8", "backslashreplace").partition(" ")[2],
+                "Failed loading library, " + shown(error.text).partition(" ")[2],
                 self.loader.offset(),
             ) from None
 
     def empty_key(self, db: int, key: bytes) -> None:
         if self.empty < EMPTY_KEYS_NAMED:
-            self.log.notice("rdbLoadObject skipping empty key: %s" % key.decode("utf-8", "backslashreplace"))
+            self.log.notice("rdbLoadObject skipping empty key: %s" % shown(key))
         self.empty += 1
 
     def no_checksum(self) -> None:
@@ -143,7 +144,7 @@ class Sink(SnapshotSink):
         if key in data:
             if not self.replaces:
                 raise CorruptData(
-                    "RDB has duplicated key '%s' in DB %d" % (key.decode("utf-8", "backslashreplace"), db),
+                    "RDB has duplicated key '%s' in DB %d" % (shown(key), db),
                     self.loader.offset(),
                 )
             self.db.remove(key)
@@ -313,7 +314,7 @@ class Loader:
 
     def load_snapshot(self, path: bytes, replaces: bool = False) -> bool:
         """Load a snapshot file; False if there is none. Raises LoadFailure."""
-        name = shown(path)
+        name = whole_path(path)
         try:
             file = open(path, "rb", buffering=0)
         except FileNotFoundError:
@@ -342,7 +343,7 @@ class Loader:
         """
         from storage.aof.records import BadLog, LogReader
 
-        name = shown(path)
+        name = whole_path(path)
         try:
             file = open(path, "rb", buffering=0)
         except OSError as error:
@@ -389,12 +390,12 @@ class Loader:
 
     def cut(self, path: bytes, whole: int, is_last: bool, cuts: bool, in_transaction: bool) -> None:
         """Shorten a log that ends in the middle of something, or refuse it."""
-        name = os.path.basename(shown(path))  # what Redis names; where it is stands in a line of its own
+        name = os.path.basename(whole_path(path))  # what Redis names; where it is stands in a line of its own
         if in_transaction:
             self.log.warning("Revert incomplete MULTI/EXEC transaction in AOF file %s" % name)
         if not cuts:
             raise LoadFailure(
-                WHERE_IT_ENDS % (shown(path), whole),
+                WHERE_IT_ENDS % (whole_path(path), whole),
                 "Unexpected end of file reading the append only file %s. You can: 1) Make a backup of your AOF file, "
                 "then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
                 "'aof-load-truncated' configuration option to yes and restart the server." % name,
@@ -475,7 +476,7 @@ class Replay:
         return LoadFailure(
             WHERE_IT_ENDS % (self.name, reader.whole),
             "Unknown command '%s' reading the append only file %s"
-            % (argv[0][:128].decode("utf-8", "backslashreplace"), os.path.basename(self.name)),
+            % (shown(argv[0][:128]), os.path.basename(self.name)),
         )
 
     def call(self, spec: Any, session: Session, argv: Sequence[bytes]) -> None:
@@ -534,6 +535,6 @@ def snapshot_failure(error: CorruptData, path: str) -> LoadFailure:
     return LoadFailure(*lines, "Internal error in RDB reading offset %d -> %s" % (error.offset, reason), last)
 
 
-def shown(path: bytes) -> str:
+def whole_path(path: bytes) -> str:
     """A path for the log: absolute, since the file is to be found."""
-    return os.path.abspath(path).decode("utf-8", "backslashreplace")
+    return shown(os.path.abspath(path))

@@ -173,6 +173,11 @@ class Log:
         self._syslog = syslog
 
 
+def shown(raw: bytes) -> str:
+    """What came from a client or a file, in a line of the log: bytes that are no text are shown by their escapes."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
 def _write_all(descriptor: int, line: bytes) -> None:
     while line:
         line = line[os.write(descriptor, line) :]

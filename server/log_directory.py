@@ -10,7 +10,8 @@ import os
 from errno import ENOTDIR
 
 from server.disk import remove, replace_file, sync_directory, write_all
-from server.loading import LoadFailure, shown
+from server.loading import LoadFailure, whole_path
+from server.log import shown
 from storage.aof.manifest import BadManifest, LogFile, Manifest
 
 TYPE_CHECKING = False
@@ -66,15 +67,18 @@ class LogDirectory:
             return
         except OSError as error:
             raise LoadFailure(
-                "Fatal error: can't open the AOF manifest file %s for reading: %s" % (shown(path), error.strerror)
+                "Fatal error: can't open the AOF manifest file %s for reading: %s" % (whole_path(path), error.strerror)
             ) from None
         try:
             self.manifest = Manifest.parse(data)
         except BadManifest as error:
-            lines = ["The AOF manifest file %s cannot be read" % shown(path), "*** FATAL AOF MANIFEST FILE ERROR ***"]
+            lines = [
+                "The AOF manifest file %s cannot be read" % whole_path(path),
+                "*** FATAL AOF MANIFEST FILE ERROR ***",
+            ]
             if error.line is not None:
                 lines.append("Reading the manifest file, at line %d" % error.number)
-                lines.append(">>> '%s'" % error.line.decode("utf-8", "backslashreplace"))
+                lines.append(">>> '%s'" % shown(error.line))
             raise LoadFailure(*lines, error.reason) from None
 
     def adopt_single_file(self) -> None:
@@ -106,11 +110,11 @@ class LogDirectory:
         except OSError as error:
             raise LoadFailure(
                 "Error trying to move the old AOF file %s into dir %s: %s"
-                % (shown(name), shown(self.config.appenddirname), error.strerror)
+                % (whole_path(name), whole_path(self.config.appenddirname), error.strerror)
             ) from None
         self.log.notice(
             "Successfully migrated an old-style AOF file (%s) into the AOF directory (%s)."
-            % (name.decode("utf-8", "backslashreplace"), self.config.appenddirname.decode("utf-8", "backslashreplace"))
+            % (shown(name), shown(self.config.appenddirname))
         )
 
     def write(self, manifest: Manifest) -> None:
@@ -134,7 +138,7 @@ class LogDirectory:
             return
         manifest = self.manifest.copy()
         for part in manifest.take_history():
-            self.log.notice("Removing the history file %s in the background" % part.name.decode("utf-8", "replace"))
+            self.log.notice("Removing the history file %s in the background" % shown(part.name))
             remove(self.part_path(part))
         try:
             self.write(manifest)

@@ -15,7 +15,8 @@ from server.append_log import OFF, ON, WAITING, open_log
 from server.children import KILLED, REWRITE, ChildFailure
 from server.disk import remove, sync, sync_directory, write_all
 from server.lifecycle import FORCE
-from server.loading import LoadFailure, shown
+from server.loading import LoadFailure, whole_path
+from server.log import shown
 from server.log_directory import TEMPORARY
 
 TYPE_CHECKING = False
@@ -111,9 +112,9 @@ class LogRewrite:
                 os.stat(files.part_path(part))
             except OSError as error:
                 raise LoadFailure(
-                    "The AOF manifest names %s, which cannot be used" % shown(files.part_path(part)),
+                    "The AOF manifest names %s, which cannot be used" % whole_path(files.part_path(part)),
                     "Unable to obtain the AOF file %s length. stat: %s"
-                    % (part.name.decode("utf-8", "backslashreplace"), error.strerror),
+                    % (shown(part.name), error.strerror),
                 ) from None
         loader = self.services.loader
         loader.begin(sum(map(files.size_of, parts)))
@@ -131,7 +132,7 @@ class LogRewrite:
                     "DB loaded from %s file %s: %.3f seconds"
                     % (
                         "base" if part is files.manifest.base else "incr",
-                        part.name.decode("utf-8", "backslashreplace"),
+                        shown(part.name),
                         monotonic() - part_began_s,
                     )
                 )
@@ -142,7 +143,7 @@ class LogRewrite:
     def open_at_start(self) -> None:
         """Go on with the log that was loaded, or begin one. Raises LoadFailure."""
         files = self.files
-        step = "Can't open or create append-only dir %s" % self.config.appenddirname.decode("utf-8", "backslashreplace")
+        step = "Can't open or create append-only dir %s" % shown(self.config.appenddirname)
         try:
             files.create()
             step = "Can't open the append-only file"
@@ -161,7 +162,7 @@ class LogRewrite:
         files = self.files
         manifest = files.manifest.copy()
         part = manifest.replace_base(files.prefix, self.config.aof_use_rdb_preamble)
-        self.log.notice("Creating AOF base file %s on server start" % part.name.decode("utf-8", "backslashreplace"))
+        self.log.notice("Creating AOF base file %s on server start" % shown(part.name))
         temporary = temporary_base(os.getpid())
         self.write_base(temporary, None)
         os.replace(temporary, files.part_path(part))
@@ -208,7 +209,7 @@ class LogRewrite:
             files.create()
             if append_log.state == ON:
                 name = files.manifest.copy().add_increment(files.prefix).name
-                self.log.notice("Creating AOF incr file %s on background rewrite" % name.decode("utf-8", "replace"))
+                self.log.notice("Creating AOF incr file %s on background rewrite" % shown(name))
                 append_log.open_increment()
             elif append_log.state == WAITING:
                 self.log.notice("Creating AOF incr file %s on background rewrite" % self.temporary_increment().decode())
@@ -292,14 +293,14 @@ class LogRewrite:
         timed(b"aof-rename", os.replace, temporary, files.part_path(part))
         self.log.notice(
             "Successfully renamed the temporary AOF base file %s into %s"
-            % (temporary, part.name.decode("utf-8", "backslashreplace"))
+            % (temporary, shown(part.name))
         )
         if increment is not None:
             path = files.path(self.temporary_increment())
             timed(b"aof-rename", append_log.rename, path, files.part_path(increment))
             self.log.notice(
                 "Successfully renamed the temporary AOF incr file %s into %s"
-                % (self.temporary_increment().decode("utf-8", "replace"), increment.name.decode("utf-8", "replace"))
+                % (shown(self.temporary_increment()), shown(increment.name))
             )
         files.write(manifest)
         sync_directory(b".")

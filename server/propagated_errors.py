@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from server.log import shown
 from storage.errors import INDEX_OUT_OF_RANGE, NO_SUCH_KEY, SAME_OBJECT, SYNTAX_ERROR
 
 TYPE_CHECKING = False
@@ -23,12 +24,12 @@ WHOLE = frozenset((SYNTAX_ERROR, NO_SUCH_KEY, SAME_OBJECT, INDEX_OUT_OF_RANGE)) 
 def report(services: Services, ends: tuple[str, str], text: bytes, command: bytes) -> None:
     """`ends`: who sends the error, and to whom. `command`: what was being run, EXEC for all of a transaction."""
     config = services.config
-    shown = text[4:] if text.startswith(b"ERR ") and text not in WHOLE else b"-" + text
-    name = command.decode("utf-8", "backslashreplace")
+    reply = text[4:] if text.startswith(b"ERR ") and text not in WHOLE else b"-" + text
+    name = shown(command)
     services.stats.unexpected_errors += 1
     services.log.warning(
         "== CRITICAL == This %s is sending an error to its %s: '%s' after processing the command '%s'"
-        % (*ends, shown.decode("utf-8", "backslashreplace"), name)
+        % (*ends, shown(reply), name)
     )
     behaviour = config.propagation_error_behavior
     if (ends == SERVER_TO_LOG and behaviour == "panic") or (

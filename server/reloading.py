@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from protocol.reply import OK
 from server.append_log import ON
-from server.loading import LoadFailure, LoadStopped, shown
+from server.loading import LoadFailure, LoadStopped, whole_path
 from storage.errors import CommandError
 from storage.events import FLUSHED
 
@@ -47,7 +47,7 @@ def reload_snapshot(ctx: Session, argv: Sequence[bytes]) -> Any:
     def read() -> None:
         name = server.config.dbfilename
         if not server.loader.load_snapshot(name, replaces=b"MERGE" in options):
-            raise LoadFailure("The RDB file %s doesn't exist" % shown(name))
+            raise LoadFailure("The RDB file %s doesn't exist" % whole_path(name))
 
     load(ctx, read)
     server.log.notice("DB reloaded by DEBUG RELOAD")

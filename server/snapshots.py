@@ -15,6 +15,7 @@ from time import monotonic, sleep, time
 from server.children import KILLED, SNAPSHOT, ChildFailure
 from server.disk import OPEN, RENAME, SYNC_DIRECTORY, ReplaceFailure, remove, replace_file, sync_data, write_all
 from server.lifecycle import FORCE, NOSAVE, SAVE
+from server.log import shown
 from server.version import REDIS_VERSION
 
 TYPE_CHECKING = False
@@ -310,7 +311,7 @@ def told_of_failure(failure: ReplaceFailure, temporary: str, target: bytes) -> s
     if failure.step == RENAME:
         return "Error moving temp DB file %s on the final destination %s (in server root dir %s): %s" % (
             temporary,
-            target.decode("utf-8", "backslashreplace"),
+            shown(target),
             working_directory(),
             reason,
         )

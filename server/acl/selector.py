@@ -11,6 +11,7 @@ front of them is `+@all` or `-@all`, whichever was last said.
 from __future__ import annotations
 
 from server.keyspecs import ACCESS, DELETE, INSERT, UPDATE
+from server.log import shown
 from server.registry import CATEGORY_BITS, NO_AUTH
 from storage.globbing import compile_glob
 from storage.text import c_text
@@ -219,7 +220,7 @@ class Selector:
             if last not in words:
                 words.append(last)
             if self.warn is not None:
-                self.warn(FIRST_ARG_DEPRECATED % name.decode("utf-8", "backslashreplace"))
+                self.warn(FIRST_ARG_DEPRECATED % shown(name))
         self.note_rule(name, True)
 
     def set_category(self, name: bytes, allowed: bool) -> None:

@@ -9,6 +9,7 @@ from time import time_ns
 
 from protocol.reply import NO_REPLY, OK, Verbatim
 from server import lifecycle
+from server.log import shown
 from server.number_arguments import integer, integer_between
 from server.registry import (
     ADMIN,
@@ -305,7 +306,7 @@ def module_list(ctx: Session, argv: Argv) -> list[Any]:
 
 
 def refuse_module(ctx: Session, path: bytes) -> CommandError:
-    ctx.server.log.warning("Module %s failed to load: this server loads no modules" % path.decode("utf-8", "replace"))
+    ctx.server.log.warning("Module %s failed to load: this server loads no modules" % shown(path))
     return CommandError(b"ERR Error loading the extension. Please check the server logs.")
 
 

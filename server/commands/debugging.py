@@ -13,6 +13,7 @@ import sys
 from time import sleep, time
 
 from protocol.reply import OK, Attribute, BigNumber, ErrorReply, Map, Multi, Push, SetReply, Status, Verbatim
+from server.log import shown
 from server.number_arguments import integer, not_negative
 from server.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group, subcommand_syntax
 from storage import sizes
@@ -95,7 +96,7 @@ def debug_error(ctx: Session, argv: Argv) -> Any:
 
 
 def debug_log(ctx: Session, argv: Argv) -> Any:
-    ctx.server.log.warning("DEBUG LOG: " + argv[2].decode("utf-8", "backslashreplace"))
+    ctx.server.log.warning("DEBUG LOG: " + shown(argv[2]))
     return OK
 
 
@@ -396,7 +397,7 @@ def debug_script(ctx: Session, argv: Argv) -> Any:
         raise CommandError(NO_SUCH_SCRIPT)
     for digest in named:
         text = digest + b"\n" + scripts[digest].text
-        ctx.server.log.warning("SCRIPT SHA: " + text.decode("utf-8", "backslashreplace"))
+        ctx.server.log.warning("SCRIPT SHA: " + shown(text))
     return OK
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from protocol.reply import NO_REPLY, OK, Status
 from server.client_description import describe
+from server.log import shown
 from server.number_arguments import integer, integer_between, not_negative
 from server.registry import (
     ADMIN,
@@ -167,7 +168,7 @@ def replicaof(ctx: Session, argv: Argv) -> Any:
     replication = ctx.server.replication
     if replication.is_failing_over:
         raise CommandError(b"ERR REPLICAOF not allowed while failing over.")
-    by = describe(ctx, argv).decode("utf-8", "backslashreplace")
+    by = shown(describe(ctx, argv))
     if argv[1].upper() == b"NO" and argv[2].upper() == b"ONE":
         replication.promote("user request from '%s'" % by)
         return OK

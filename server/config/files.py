@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from server.config.directives import DEPRECATED
+from server.log import shown
 from server.version import REDIS_VERSION
 from storage.text import UnbalancedQuotes, split_arguments
 
@@ -45,7 +46,7 @@ def fatal(reason: str, number: int = 0, line: bytes = b"", source: str = "") -> 
     text = f"\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\n"
     if number:
         text += f"Reading the configuration file, at line {number}\n"
-        text += ">>> '{}'\n".format(line.decode("utf-8", "backslashreplace"))
+        text += f">>> '{shown(line)}'\n"
     text += reason + "\n"
     if source:
         text += f"({source})\n"
@@ -171,8 +172,7 @@ def _content_of(path: bytes) -> bytes:
             return file.read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        shown = path.decode("utf-8", "backslashreplace")
-        raise UnreadableFile(f"Fatal error, can't open config file '{shown}': {reason}") from None
+        raise UnreadableFile(f"Fatal error, can't open config file '{shown(path)}': {reason}") from None
 
 
 def _place(source: str, line: int) -> str:

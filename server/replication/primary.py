@@ -11,6 +11,7 @@ from time import monotonic
 from protocol.reply import NO_REPLY, OK
 from server import admission
 from server.client_description import describe
+from server.log import shown
 from server.number_arguments import integer, integer_between
 from server.propagated_errors import MASTER_TO_REPLICA, report
 from server.replication.backlog import NOBODY
@@ -112,8 +113,8 @@ class Primary:
 
     def reject_reply(self, session: Session, command: bytes, error: bytes = b"") -> Any:
         """Close the link of a replica whose command would be answered: its bytes are those of the stream."""
-        by = describe(session).decode("utf-8", "backslashreplace")
-        name = command.decode("utf-8", "backslashreplace")
+        by = shown(describe(session))
+        name = shown(command)
         self.log.warning("Replica generated a reply to command '%s', disconnecting it: %s" % (name, by))
         if error:
             report(self.services, MASTER_TO_REPLICA, error, command)
@@ -151,7 +152,7 @@ class Primary:
             if argv[1] != self.history.id:
                 raise CommandError(b"ERR PSYNC FAILOVER replid must match my replid.")
             self.log.warning("Failover request received for replid %s." % argv[1].decode("latin-1"))
-            by = describe(session, argv).decode("utf-8", "backslashreplace")
+            by = shown(describe(session, argv))
             replication.promote("failover request from '%s'" % by)
         if replication.is_replica and not replication.is_link_up:
             raise CommandError(NO_MASTER_LINK)

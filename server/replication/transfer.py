@@ -14,6 +14,7 @@ import os
 from time import monotonic, time
 
 from server.disk import remove, sync, sync_data, sync_directory, write_all
+from server.log import shown
 from storage.errors import CommandError
 from storage.rdb.corrupt import CorruptData
 from storage.rdb.reader import Reader
@@ -186,7 +187,7 @@ class Transfer:
         except OSError as error:
             raise TransferFailure(
                 "Failed trying to rename the temp DB into %s in MASTER <-> REPLICA synchronization: %s"
-                % (config.dbfilename.decode("utf-8", "backslashreplace"), error.strerror)
+                % (shown(config.dbfilename), error.strerror)
             ) from None
         self.kept = target
 
@@ -289,7 +290,7 @@ class Transfer:
         except CorruptData as error:
             raise TransferFailure("Failed trying to load the MASTER synchronization DB: %s" % error) from None
         except CommandError as error:
-            raise TransferFailure("Failed loading library: %s" % error.text.decode("utf-8", "replace")) from None
+            raise TransferFailure("Failed loading library: %s" % shown(error.text)) from None
         facts = dict(self.services.loader.replication)
         self.close()
         self.log.notice("Done loading RDB, keys loaded: %d, keys expired: %d." % (self.sink.loaded, self.sink.lapsed))

@@ -15,6 +15,7 @@ from time import monotonic
 from protocol.reply import OK, Constant, ErrorReply, Status
 from server import admission as when
 from server import registry as declared
+from server.log import shown
 from server.propagation import EVERYWHERE
 from server.scripting.drawing import Drawing
 from server.scripting.flags import ALLOW_OOM, ALLOW_STALE, COMPATIBLE, NO_WRITES
@@ -434,7 +435,7 @@ class Engine:
         if not 0 <= level < len(LOG_LEVELS):
             raise ScriptError(b"ERR Invalid log level.")
         text = b" ".join([word for word in map(word_of, arguments[1:]) if word is not None])
-        getattr(self.services.log, LOG_LEVELS[level])(text.decode("utf-8", "backslashreplace"))
+        getattr(self.services.log, LOG_LEVELS[level])(shown(text))
 
     def setresp(self, *arguments: Any) -> None:
         if len(arguments) != 1:
