@@ -45,7 +45,7 @@ from storage.numeric import format_float
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Optional, Sequence, Set, Tuple
 
     from server.registry import CommandSpec
     from server.services import Services
@@ -123,6 +123,7 @@ class Engine:
         self.session = Session(0, services)
         self.session.denies_blocking = True
         self.interpreters: Dict[bool, Interpreter] = {}
+        self.left_out: Set[bool] = set()  # those whose room is the program's
         self.current: Optional[Run] = None
         self.drawing = Drawing()
         self.pending: Optional[bytes] = None
@@ -138,9 +139,18 @@ class Engine:
         """The Lua state of scripts or of functions; raises CommandError where there is no interpreter."""
         found = self.interpreters.get(is_eval)
         if found is None:
-            memory = self.services.info.memory
-            found = self.interpreters[is_eval] = memory.leave_out(lambda: Interpreter(self.host(), is_eval))
+            found = self.make_interpreter(is_eval)
         return found
+
+    def make_interpreter(self, is_eval: bool) -> Interpreter:
+        """Bring in a part of the program. One that takes the place of a flushed one has the room that this had."""
+        if is_eval in self.left_out:
+            made = Interpreter(self.host(), is_eval)
+        else:
+            made = self.services.info.memory.leave_out(lambda: Interpreter(self.host(), is_eval))
+            self.left_out.add(is_eval)
+        self.interpreters[is_eval] = made
+        return made
 
     # Running ---------------------------------------------------------------------------------------------------
 
