@@ -46,14 +46,15 @@ if TYPE_CHECKING:
 
 
 class Waiter:
-    """One blocked session: what it runs again and where it stands."""
+    """One blocked session: what it asked for, what it runs again and where it stands."""
 
-    __slots__ = ("session", "spec", "argv", "block", "places", "timer", "since_s", "service")
+    __slots__ = ("session", "spec", "asked", "argv", "block", "places", "timer", "since_s", "service")
 
     def __init__(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], block: Block) -> None:
         self.session = session
         self.spec = spec
-        self.argv = argv
+        self.asked = argv
+        self.argv = block.again or argv
         self.block = block
         number = session.db.number
         self.places: List[Place] = [(number, key) for key in dict.fromkeys(block.keys)]
@@ -123,7 +124,7 @@ class Blocking:
         waiter.session.emit(reply)
         dispatch = self.services.dispatch
         if took_ns > dispatch.slow_floor_ns and dispatch.observe_slow is not None:
-            dispatch.observe_slow(waiter.session, waiter.spec, waiter.argv, took_ns)
+            dispatch.observe_slow(waiter.session, waiter.spec, waiter.asked, took_ns)
 
     def unblock(self, session: Session, with_error: bool) -> bool:
         """CLIENT UNBLOCK: as if its time were up, or with an error. False if it does not wait for keys."""
@@ -134,9 +135,12 @@ class Blocking:
         return True
 
     def refuse(self, waiter: Waiter, text: bytes, took_ns: int = 0) -> None:
-        """Answer a waiter with an error."""
+        """Answer a waiter with an error. The command that did that failed, too, in Redis's way of counting errors."""
         stats = self.services.stats
         stats.of(waiter.spec).failed += 1
+        cause = self.services.dispatch.current
+        if cause is not None and cause.command is not None:
+            stats.of(cause.command).failed += 1
         stats.count_error(text)
         self.answer(waiter, ErrorReply(text), took_ns)
 

@@ -412,7 +412,7 @@ class Dispatcher:
         """Put the session among the waiters; where nothing may block, return the encoded answer instead."""
         if session.denies_blocking:
             return session.encoders[reply.on_timeout.__class__](reply.on_timeout)
-        self.services.blocking.wait(session, spec, reply.again or argv, reply)
+        self.services.blocking.wait(session, spec, argv, reply)
         return b""
 
     def report_crash(self, spec: CommandSpec) -> None:

@@ -86,6 +86,9 @@ class Latency:
         if session.halted & BLOCKED:
             return
         if 0 <= self.slow_us <= elapsed_ns // 1000 and not spec.flags & declared.SKIP_SLOWLOG:
+            waiter = session.waiter
+            if waiter is not None and argv is waiter.argv:
+                argv = waiter.asked  # what a client said, not what it meant by `$` when it began to wait
             self.services.slowlog.add(session, argv, elapsed_ns // 1000)
         if self.threshold_ms:
             self.add(b"fast-command" if spec.flags & declared.FAST else b"command", elapsed_ns // 1_000_000)

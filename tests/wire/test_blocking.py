@@ -331,8 +331,10 @@ def test_client_unblock_can_end_the_wait_with_an_error(server, wire):
         number = waiter.ask("CLIENT", "ID")
         waiter.send(encode("BLMOVE", "k", "d", "LEFT", "LEFT", 0))
         until_blocked(wire, 1)
+        wire.command("CONFIG", "RESETSTAT")
         assert wire.ask("CLIENT", "UNBLOCK", number, "ERROR") == 1
         assert answer(waiter) == b"-UNBLOCKED client unblocked via CLIENT UNBLOCK"
+        assert wire.ask("INFO", "commandstats").count(b",failed_calls=1") == 2  # as in Redis: who did it failed, too
     assert wire.ask("RPUSH", "k", "x") == 1
 
 

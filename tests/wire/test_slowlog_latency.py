@@ -101,6 +101,8 @@ def test_a_command_that_waited_is_logged_once_without_its_waiting(watched):
     watched.command("BLPOP", "q", "0.05")
     newest, _ = watched.ask("SLOWLOG", "GET")
     assert newest[3] == [b"BLPOP", b"q", b"0.05"] and newest[2] < 40_000
+    watched.command("XREAD", "BLOCK", "1", "STREAMS", "s", "$")
+    assert logged(watched)[-1] == [b"XREAD", b"BLOCK", b"1", b"STREAMS", b"s", b"$"]
 
 
 def test_a_command_that_waited_is_logged_when_it_is_served(watched):
