@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from itertools import chain
+from math import copysign
 
 from protocol.reply import (
     Attribute,
@@ -73,20 +74,33 @@ map_head_of: Callable[[int], bytes] = Headers(b"%%%d\r\n").__getitem__
 
 
 class ScoreTexts(dict):  # type: ignore[type-arg]
-    """Score to its text. What is read of sorted sets is read again: 0.33 -> 0.03 us a score that was met lately, 2.3 ->
-    0.03 us where it is a fraction. Zero is never kept: its negative would be found in its place.
+    """Score to its text in a `form`. What is read of sorted sets is read again: 0.33 -> 0.03 us a score that was met
+    lately, 2.3 -> 0.03 us where it is a fraction. Zero is never kept: its negative would be found in its place.
     """
 
+    __slots__ = ("form", "zero")
+
+    def __init__(self, form: Callable[[bytes], bytes]) -> None:
+        self.form = form
+        self.zero = form(b"0")
+
     def __missing__(self, score: float) -> bytes:
-        text = format_float(score)
-        if score:
-            if len(self) >= MAX_KEPT_SCORES:
-                self.clear()
-            self[score] = text
+        if not score:
+            return self.zero if copysign(1.0, score) > 0 else self.form(b"-0")
+        text = self.form(format_float(score))
+        if len(self) >= MAX_KEPT_SCORES:
+            self.clear()
+        self[score] = text
         return text
 
 
-score_text = ScoreTexts().__getitem__
+def encode_tail(text: bytes) -> bytes:
+    """What follows a bulk string where another comes after it: the end of the one, the other but for its end."""
+    return b"\r\n$%d\r\n%b" % (len(text), text)
+
+
+score_text: Callable[[float], bytes] = ScoreTexts(bytes).__getitem__
+score_tail: Callable[[float], bytes] = ScoreTexts(encode_tail).__getitem__
 
 
 def encode_bulk(value: bytes) -> bytes:
@@ -291,7 +305,10 @@ def encode_mixed(values: Sequence[Any], table: Table, head: bytes) -> bytes:
         return b"%b$%d\r\n%b\r\n%b" % (head, len(name), name, table[float](score))
     kinds = set(map(type, values))
     if len(kinds) == 1:
-        encode = table[kinds.pop()]
+        kind = kinds.pop()
+        if kind is int:  # as SMISMEMBER answers: 0.13 -> 0.06 us each
+            return head + b":%d\r\n" * len(values) % tuple(values)
+        encode = table[kind]
         return head + b"".join([encode(value) for value in values])
     return head + b"".join([table[value.__class__](value) for value in values])
 
@@ -341,10 +358,14 @@ def _pairs2(value: Map | Pairs) -> bytes:
 def _scored2(value: ScoredMembers) -> bytes:
     if not value.names:
         return EMPTY_ARRAY
-    values: list[bytes] = [b""] * (2 * len(value.names))
-    values[0::2] = value.names
-    values[1::2] = map(score_text, value.values)
-    return encode_bulk_run(values, array_head_of(len(values)))
+    names = value.names
+    count = len(names)
+    parts: list[bytes] = [CRLF] * (3 * count + 1)
+    parts[0:-1:3] = map(lead_of, map(len, names))
+    parts[1::3] = names
+    parts[2::3] = map(score_tail, value.values)
+    parts[0] = array_head_of(2 * count) + parts[0][2:]
+    return b"".join(parts)
 
 
 def _flat2(value: FlatMap) -> bytes:

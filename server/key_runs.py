@@ -14,7 +14,24 @@ import random
 from itertools import islice, repeat
 from operator import neg
 
-from storage.events import HINCRBY, HSET, INCRBY, LPOP, LPUSH, RPOP, RPUSH, SADD, SPOP, XADD, ZADD, ZPOPMAX, ZPOPMIN
+from protocol.reply import OK
+from storage.events import (
+    EXPIRE,
+    HINCRBY,
+    HSET,
+    INCRBY,
+    LPOP,
+    LPUSH,
+    RPOP,
+    RPUSH,
+    SADD,
+    SET,
+    SPOP,
+    XADD,
+    ZADD,
+    ZPOPMAX,
+    ZPOPMIN,
+)
 from storage.numeric import parse_float, parse_int
 from storage.types.hash import Hash
 from storage.types.list import List
@@ -37,6 +54,7 @@ if TYPE_CHECKING:
 MOST_COUNT = 10**17  # far from the end of 64 bits, where one may have to be refused
 LEAST_COUNT = -MOST_COUNT
 MAX_REPLY_BYTES = 64 * 1024  # more is written piece by piece, and counted as it is
+FEW_DIGITS = 10  # of seconds: far from where a deadline does not fit
 LONGEST_NUMBER = 20  # characters of a number of 64 bits
 
 
@@ -116,6 +134,45 @@ def incrby_run(ctx: Session, columns: Columns) -> Replies:
 
 def decrby_run(ctx: Session, columns: Columns) -> Replies:
     return count_run(ctx, columns[1], map(neg, map(parse_int, columns[2])))
+
+
+# Deadlines -----------------------------------------------------------------------------------------------------
+
+
+def deadline_of_all(ctx: Session, amounts: Sequence[bytes]) -> int | None:
+    """The deadline that so many seconds mean, if all say the same, and that is neither refused nor over."""
+    amount = amounts[0]
+    if ctx.keyspace.recording or amounts.count(amount) != len(amounts):
+        return None  # the log is told of deadlines, not of seconds
+    if not amount.isdigit() or len(amount) > FEW_DIGITS or amount[:1] == b"0":
+        return None
+    return ctx.now_ms + 1000 * int(amount)
+
+
+def setex_run(ctx: Session, columns: Columns) -> Replies:
+    db, keys = ctx.db, columns[1]
+    deadline_ms = deadline_of_all(ctx, columns[2])
+    if deadline_ms is None or not db.put_at_once(keys, columns[3]):
+        return None
+    db.deadlines.set_all(keys, deadline_ms)
+    db.changed(keys[-1], SET, len(keys))
+    return [OK] * len(keys)
+
+
+def expire_run(ctx: Session, columns: Columns) -> Replies:
+    db, keys = ctx.db, columns[1]
+    deadline_ms = deadline_of_all(ctx, columns[2])
+    if deadline_ms is None or db.has_due(keys):
+        return None
+    data = db.data
+    found = [key for key in keys if key in data]
+    if found:
+        db.deadlines.set_all(found, deadline_ms)
+        note_uses(db, found)
+        db.changed(found[-1], EXPIRE, len(found))
+        if len(found) == len(keys):
+            return [1] * len(keys)
+    return [1 if key in data else 0 for key in keys]
 
 
 # Lists ---------------------------------------------------------------------------------------------------------

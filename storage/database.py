@@ -228,6 +228,15 @@ class Database:
         data[key] = value
         self.access[key] = self.clock.access_stamp
 
+    def put_until(self, key: bytes, value: Any, deadline_ms: int) -> None:
+        """`put`, and `set_deadline`."""
+        if key not in self.data or self.field_deadlines.live or self.lapses.get(key, NEVER_MS) <= self.clock.now_ms:
+            self.put(key, value)
+        else:
+            self.data[key] = value  # its old deadline is replaced, not taken away first: 1.5 -> 1.0 us
+            self.access[key] = self.clock.access_stamp
+        self.deadlines.set(key, deadline_ms)
+
     def put_at_once(self, keys: Sequence[bytes], values: Iterable[bytes]) -> bool:
         """`put` of several pairs; False, and nothing done, where one has more to do than to bind.
 

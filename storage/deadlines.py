@@ -16,6 +16,7 @@ from heapq import heapify, heappop, heappush
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Dict, Union
 
     Bucket = Union[bytes, Dict[bytes, None]]  # one key, or several
@@ -57,6 +58,22 @@ class Deadlines:
             self._leave(key, old_ms)
         live[key] = deadline_ms
         self._enter(key, deadline_ms)
+        if deadline_ms < self.alarm.due_ms:
+            self.alarm.due_ms = deadline_ms
+
+    def set_all(self, keys: Sequence[bytes], deadline_ms: int) -> None:
+        """`set` for several keys, which then are due together."""
+        live = self.live
+        for key in live.keys() & keys:
+            self._leave(key, live.pop(key))
+        live.update(dict.fromkeys(keys, deadline_ms))
+        self._enter(keys[0], deadline_ms)
+        bucket = self.buckets[deadline_ms]
+        together = dict.fromkeys(keys)
+        if bucket.__class__ is dict:
+            bucket.update(together)
+        elif len(together) > 1:
+            self.buckets[deadline_ms] = together
         if deadline_ms < self.alarm.due_ms:
             self.alarm.due_ms = deadline_ms
 

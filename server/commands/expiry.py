@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.deadline_arguments import any_deadline
+from server.key_runs import expire_run
 from server.keyspecs import ACCESS, RO, RW, UPDATE, one_key
 from server.registry import FAST, READONLY, WRITE, Group
 from storage import events
@@ -80,6 +81,7 @@ def expire_key(ctx: Session, argv: Argv, unit_ms: int, is_relative: bool, comman
     complexity="O(1)",
     history=(("7.0.0", "NX, XX, GT and LT."),),
     syntax="key seconds [NX | XX | GT | LT]@7.0.0",
+    together=expire_run,
 )
 def expire(ctx: Session, argv: Argv) -> int:
     """Let a key expire after so many seconds."""

@@ -120,9 +120,13 @@ def hmset(ctx: Session, argv: Argv) -> Any:
 
 def set_pairs(db: Database, argv: Argv) -> int:
     key = argv[1]
-    value = find_or_create(db, key)
+    value = db.find_as(key, Hash)
+    if value is None:
+        value = Hash()
+        db.put(key, value)
     created = value.put_pairs(argv[2:], db.space.limits)
-    note_deadlines(db, key, value)
+    if value.deadlines is not None:
+        db.track_fields(key, value)
     db.changed(key, HSET, (len(argv) - 2) // 2)
     return created
 
@@ -279,8 +283,12 @@ def hget(ctx: Session, argv: Argv) -> bytes | None:
 def hmget(ctx: Session, argv: Argv) -> list[bytes | None]:
     """Return the values of several fields of a hash, null where there is none."""
     fields = argv[2:]
-    value = ctx.db.read_fields(argv[1], fields)
-    return [None] * len(fields) if value is None else list(map(value.get, fields))
+    value: Any = ctx.db.read_as(argv[1], Hash)
+    if value is None:
+        return [None] * len(fields)
+    if value.deadlines is not None:
+        value = ctx.db.live_fields(argv[1], value, fields)
+    return list(map(value.get, fields))
 
 
 @hashes.command(

@@ -121,23 +121,32 @@ class RangeQuery:
         return value.select(bounds, self.reverse, offset, self.count)
 
 
-def answer(ctx: Session, argv: Argv, by: int = 0, reverse: Optional[bool] = None) -> Any:
-    """The reply to ZRANGE and each of its relatives."""
-    if by <= BY_RANK and len(argv) == 4:  # Only ranks: 1.6 -> 1.0 us.
-        start, stop = integer(argv[2]), integer(argv[3])
-        value = ctx.db.read_as(argv[1], SortedSet)
-        if value is None:
-            return []
-        return value.range(start, stop, bool(reverse))
-    if by == BY_SCORE and len(argv) == 4:  # Only scores: 3.1 -> 1.9 us.
+def answer_plainly(ctx: Session, argv: Argv, is_by_score: bool, reverse: bool) -> Any:
+    """A range of ranks or scores without options but WITHSCORES: of ranks 1.6 -> 0.9 us, of scores 3.1 -> 1.9 us."""
+    start = stop = 0
+    bounds = None
+    if is_by_score:
         bounds = score_range(argv[3], argv[2]) if reverse else score_range(argv[2], argv[3])
-        value = ctx.db.read_as(argv[1], SortedSet)
-        if value is None:
-            return []
+    else:
+        start, stop = integer(argv[2]), integer(argv[3])
+    value = ctx.db.read_as(argv[1], SortedSet)
+    if value is None:
+        return []
+    if bounds is None:
+        start, stop = resolve(start, stop, len(value))
+    else:
         start, stop = value.interval(bounds)
         if reverse:
             start, stop = len(value) - stop, len(value) - start
-        return value.members(start, stop, bool(reverse))
+    if len(argv) == 4:
+        return value.members(start, stop, reverse)
+    return ScoredMembers(*value.columns(start, stop, reverse))
+
+
+def answer(ctx: Session, argv: Argv, by: int = 0, reverse: Optional[bool] = None) -> Any:
+    """The reply to ZRANGE and each of its relatives."""
+    if by != BY_LEX and (len(argv) == 4 or (len(argv) == 5 and argv[4].upper() == b"WITHSCORES")):
+        return answer_plainly(ctx, argv, by == BY_SCORE, bool(reverse))
     query = RangeQuery(argv, 2, by, reverse)
     value = ctx.db.read_as(argv[1], SortedSet)
     if value is None:

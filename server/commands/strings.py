@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from protocol.reply import OK, Map
 from server.deadline_arguments import StringOptions, positive_deadline
+from server.key_runs import setex_run
 from server.keyfinders import set_keys
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
 from server.number_arguments import integer
@@ -323,9 +324,8 @@ def set_with_deadline(ctx: Session, key: bytes, value: bytes, amount: bytes, opt
     """Set a key to a string that expires, whatever it held."""
     deadline_ms = positive_deadline(amount, option, ctx.now_ms, command)
     db = ctx.db
-    db.put(key, value)
+    db.put_until(key, value, deadline_ms)
     db.changed(key, events.SET, 1)
-    db.set_deadline(key, deadline_ms)
     db.changed(key, events.EXPIRE, 0)
     if ctx.keyspace.recording:
         ctx.propagate_as(b"SET", key, value, b"PXAT", b"%d" % deadline_ms)
@@ -341,6 +341,7 @@ def set_with_deadline(ctx: Session, key: bytes, value: bytes, amount: bytes, opt
     complexity="O(1)",
     syntax="key seconds value",
     deprecated=("2.6.12", "SET with EX"),
+    together=setex_run,
 )
 def setex(ctx: Session, argv: Argv) -> Any:
     """Set a key to a string that expires after so many seconds."""

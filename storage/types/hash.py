@@ -168,8 +168,7 @@ class Hash(IndexedDict):
         size = len(self)
         arguments = iter(pairs)
         if self.index is None and self.deadlines is None:
-            for field, value in zip(arguments, arguments):
-                self[field] = value
+            self.update(zip(arguments, arguments))  # three of them: 0.4 -> 0.3 us
             if len(self) > limits.hash_max_listpack_entries:
                 self.encoding = HASHTABLE
         else:

@@ -78,6 +78,10 @@ def test_deadlines_agree_with_a_plain_dictionary(seed):
         if rng.random() < 0.6:
             model[key] = rng.randrange(1000)
             deadlines.set(key, model[key])
+        elif rng.random() < 0.3:
+            keys = [b"%d" % rng.randrange(50) for _ in range(rng.randrange(1, 5))]
+            model.update(dict.fromkeys(keys, rng.randrange(1000)))
+            deadlines.set_all(keys, model[keys[0]])
         elif rng.random() < 0.7:
             assert deadlines.discard(key) == (model.pop(key, None) is not None)
         else:
@@ -256,7 +260,11 @@ def test_random_work_keeps_the_invariants(space, seed):
         key = b"%d" % rng.randrange(60)
         action = rng.randrange(9)
         if action < 3:
-            db.put(key, b"%d" % step)
+            if rng.random() < 0.3:
+                db.put_until(key, b"%d" % step, space.clock.now_ms + rng.randrange(1, 50))
+                assert db.deadline_ms(key) > space.clock.now_ms
+            else:
+                db.put(key, b"%d" % step)
         elif action == 3 and db.peek(key) is not None:
             db.set_deadline(key, space.clock.now_ms + rng.randrange(-5, 50))
         elif action == 4:

@@ -216,6 +216,33 @@ def test_deadlines_stay_what_they_are_where_a_run_meets_them(run, wire):
     assert wire.ask("TTL", "n") == -1
 
 
+AMOUNTS = ["100", "100 200", "0", "-1", "x 100", "9" * 20, "9" * 16, "010 10"]
+
+
+@pytest.mark.parametrize("logged", ["no", "yes"])
+def test_runs_that_set_deadlines_leave_and_answer_what_single_commands_do(start_server, logged):
+    keys = ("a", "b", "none", "hash", "a")
+
+    def outcome(wire, command, amounts, at_once):
+        wire.ask("FLUSHALL")
+        wire.ask("MSET", "a", "1", "b", "2")
+        wire.ask("HSET", "hash", "f", "v")
+        wire.ask("HEXPIRE", "hash", 100, "FIELDS", 1, "f")
+        wire.ask("EXPIRE", "b", 1000)
+        values = ["v"] if command == "SETEX" else []
+        commands = [(command, key, amount, *values) for key, amount in zip(keys, 5 * amounts.split())]
+        if at_once:
+            replies = in_one_packet(wire, *commands)
+        else:
+            replies = [in_one_packet(wire, one)[0] for one in commands]
+        return replies, [wire.ask("TTL", key) for key in keys], wire.ask("DBSIZE")
+
+    with start_server("--save", "", "--appendonly", logged).wire() as wire:
+        for amounts in AMOUNTS:
+            for command in ("EXPIRE", "SETEX"):
+                assert outcome(wire, command, amounts, True) == outcome(wire, command, amounts, False)
+
+
 @pytest.mark.parametrize("command", DRAINED)
 def test_runs_that_drain_a_key_end_with_what_is_missing(wire, command):
     fill = DRAINED[command]
