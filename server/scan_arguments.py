@@ -1,4 +1,7 @@
-"""The grammar that SCAN, SSCAN, HSCAN and ZSCAN share."""
+"""The grammar that SCAN, SSCAN, HSCAN and ZSCAN share: cursors, MATCH, COUNT, TYPE and NOVALUES.
+
+Knows no key: what is parsed here is refused before a keyspace is asked, and in Redis's order.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Deadlines of keys: the EXPIRE family, TTL and its relatives, PERSIST."""
+"""Deadlines of keys: the EXPIRE family, TTL and its relatives, PERSIST.
+
+What is logged is an absolute time, or DEL where it has come already. The grammar of times is `deadline_arguments`.
+"""
 
 from __future__ import annotations
 

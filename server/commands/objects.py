@@ -1,4 +1,7 @@
-"""OBJECT: how a value is stored and when it was used."""
+"""OBJECT: how a value is stored and when it was used.
+
+Grammar and replies; encodings are the values' own business, stamps and frequencies that of the database's `access`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Publish and subscribe."""
+"""PUBLISH, SUBSCRIBE and PUBSUB, by name, by pattern and by shard channel.
+
+Argument grammar and confirmations; who listens to what is `server.pubsub`.
+"""
 
 from __future__ import annotations
 

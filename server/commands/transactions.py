@@ -1,4 +1,7 @@
-"""MULTI, EXEC, DISCARD, WATCH, UNWATCH."""
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+Who has queued and who watches what is `server.transactions`; `server.batches` runs what is queued.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ MULTIPLIER, INCREMENT, MASK = 0x5DEECE66D, 0xB, (1 << 48) - 1
 
 
 class Drawing:
+    """Where the sequence is."""
+
     __slots__ = ("state",)
 
     def __init__(self) -> None:

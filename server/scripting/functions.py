@@ -29,6 +29,8 @@ BAD_PAYLOAD = b"ERR DUMP payload version or checksum are wrong"
 
 
 class Function:
+    """What FCALL calls; `code` is Lua's."""
+
     __slots__ = ("name", "description", "flags", "code", "library")
 
     def __init__(self, name: bytes, description: Optional[bytes], flags: int, code: Any, library: Library) -> None:
@@ -43,6 +45,8 @@ class Function:
 
 
 class Library:
+    """A source with a name, and what it registered when it was loaded."""
+
     __slots__ = ("name", "code", "functions")
 
     def __init__(self, name: bytes, code: bytes) -> None:
