@@ -11,6 +11,7 @@ from collections import deque
 from time import monotonic
 
 from server import admission
+from server.append_log import OFF, ON
 from server.children import SYNCHRONISATION
 from server.replication.feed import Feed
 from server.replication.history import History, new_id
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Deque, Dict, Optional, Tuple
 
+    from server.append_log import AppendLog
     from server.config.configuration import Config
     from server.propagation import Moment
     from server.reactor import Reactor
@@ -112,12 +114,11 @@ class Replication:
             from server.replication.waiting import Waits
 
             self.made_waits = Waits(self)
-            if self.append_log is not None:
-                self.append_log.on_synced.append(self.made_waits.look)
+            self.append_log.on_synced.append(self.made_waits.look)
         return self.made_waits
 
     @property
-    def append_log(self) -> Any:
+    def append_log(self) -> AppendLog:
         return self.services.persistence.append_log
 
     @property
@@ -341,7 +342,7 @@ class Replication:
         """The data is about to be replaced: a log, or a rewrite of one, that is under way is of no use."""
         self.services.children.kill_rewrite()
         append_log = self.append_log
-        if append_log.state != "off":
+        if append_log.state != OFF:
             append_log.deactivate()
 
     def empty_keyspace(self) -> None:
@@ -394,7 +395,7 @@ class Replication:
     def logged_offset(self) -> Optional[int]:
         """How much of the stream this server has on disk; None if it keeps no log."""
         log = self.append_log
-        if log is None or log.state != "on":
+        if log.state != ON:
             return None
         log.encode()
         self.marks.append((log.fed, self.history.offset))

@@ -7,6 +7,7 @@ who wait. O(waiting x replicas) an answer.
 from __future__ import annotations
 
 from protocol.reply import Block
+from server.append_log import ON
 from storage.numeric import wrap_int32
 
 TYPE_CHECKING = False
@@ -81,7 +82,7 @@ class Waits:
             return count, count >= wait.wanted
         count = sum(1 for replica in replicas if not replica.is_held_back and max(0, replica.logged) >= wait.offset)
         log = self.replication.append_log
-        own = int(log is not None and log.state == "on" and log.synced >= wait.log_offset)
+        own = int(log.state == ON and log.synced >= wait.log_offset)
         return [own, count], count >= wait.wanted and (own == 1 or wait.log_offset < 0)
 
     def look(self, synced: int = 0) -> None:
