@@ -183,11 +183,17 @@ class Transfer:
             os.replace(self.path, target)
             self.path = b""
             self.file = open(target, "rb", buffering=0)
-            sync_directory(config.dir)
         except OSError as error:
             raise TransferFailure(
                 "Failed trying to rename the temp DB into %s in MASTER <-> REPLICA synchronization: %s"
                 % (shown(config.dbfilename), error.strerror)
+            ) from None
+        try:
+            sync_directory(config.dir)
+        except OSError as error:
+            raise TransferFailure(
+                "Failed trying to sync DB directory %s in MASTER <-> REPLICA synchronization: %s"
+                % (shown(config.dir), error.strerror)
             ) from None
         self.kept = target
 
