@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 class Waiter:
     """One blocked session: what it asked for, what it runs again and where it stands."""
 
-    __slots__ = ("session", "spec", "asked", "argv", "block", "places", "timer", "since_s", "service")
+    __slots__ = ("session", "spec", "asked", "argv", "block", "places", "timer", "since_s")
 
     def __init__(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], block: Block) -> None:
         self.session = session
@@ -188,6 +188,7 @@ class Blocking:
         return None
 
     def serve(self, place: Place, waiters: List[Waiter]) -> None:
+        """Run the commands of those who wait for one key, as long as it holds what they wait for."""
         number, key = place
         dispatch = self.services.dispatch
         db = self.services.keyspace.databases[number]

@@ -45,6 +45,7 @@ class Reactor:
         self.leftovers: List[Connection] = []
         self.running: List[Connection] = []  # this turn's, while they run
         self.before_sleep: List[Callable[[], None]] = []  # in order; see server.app
+        self.connection_class: Any = None  # set by server.app, so that the commonest case is one comparison
         self.on_close: Callable[[Connection], None] = lambda connection: None
         self.stopping = False
         self.has_more_to_do = False  # expiry or freeing was cut short: do not sleep
@@ -130,8 +131,6 @@ class Reactor:
             if mask & READ and not (waiting is not None and target in waiting) and target.receive():
                 ready.append(target)
         return ready
-
-    connection_class: Any = None  # set by server.app, so that the commonest case is one comparison
 
     def run_all(self, ready: List[Connection], started_ns: int) -> None:
         """Run each connection's input; past the budget the rest is left for the next turn."""
