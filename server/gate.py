@@ -1,8 +1,9 @@
 """The ordered checks of a command whose `trips` met a condition that holds.
 
 Everything here is off the hot path. The order is Redis's, because the first refusal is what the client reads:
-authentication, permission, memory, disk, replicas, read-only, subscribed, stale, loading, busy, paused, MULTI. A new
-condition adds a bit to server.admission and a method here. Services put their own checks into the slots below.
+authentication, what no transaction takes, permission, memory, disk, replicas, read-only, subscribed, stale, loading,
+busy, paused, MULTI. A new condition adds a bit to server.admission and a method here. Services put their own checks
+into the slots below.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ class Gate:
             self.check_protected(session, spec)
         if mode & when.NEEDS_AUTH:
             raise CommandError(NO_AUTH)
+        if mode & when.IN_MULTI and spec.flags & declared.NO_MULTI:
+            raise CommandError(b"ERR Command not allowed inside a transaction")
         if mode & when.RESTRICTED and self.check_permission is not None:
             self.check_permission(session, spec, argv)
         if mode & when.CLIENTS_LIMITED and self.evict_clients is not None and self.evict_clients(session, argv):
@@ -125,8 +128,6 @@ class Gate:
             self.services.clients.hold(session, argv)
             return ASIDE
         if mode & when.IN_MULTI and spec.name not in RUNS_IN_MULTI:
-            if spec.flags & declared.NO_MULTI:
-                raise CommandError(b"ERR Command not allowed inside a transaction")
             session.transaction.queue(spec, argv, self.trips_of(session, spec, argv))
             return QUEUED
         if mode & when.NEEDS_INDEX and self.await_index is not None and self.await_index(session, spec, argv):

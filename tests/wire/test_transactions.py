@@ -15,6 +15,17 @@ def error(wire, *command) -> bytes:
     return text
 
 
+def test_what_no_transaction_takes_is_refused_before_any_other_reason(wire):
+    wire.command("CONFIG", "SET", "maxmemory", "1")
+    wire.command("ACL", "SETUSER", "default", "-shutdown")
+    wire.command("MULTI")
+    assert wire.ask("SHUTDOWN") == b"-ERR Command not allowed inside a transaction"
+    wire.command("DISCARD")
+    assert wire.ask("SHUTDOWN") == b"-NOPERM User default has no permissions to run the 'shutdown' command"
+    wire.command("ACL", "SETUSER", "default", "+@all")
+    wire.command("CONFIG", "SET", "maxmemory", "0")
+
+
 def test_an_exec_with_arguments_ends_the_transaction(wire):
     wire.command("MULTI")
     wire.command("SET", "k", "v")
