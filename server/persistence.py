@@ -139,6 +139,8 @@ class Persistence:
             children.total_forks = 0
             children.latest_fork_usec = 0
             self.append_log.delayed_syncs = 0
+            self.snapshots.saves = 0
+            self.rewrite.rewrites = 0
 
         info.on_reset.append(reset)
 

@@ -157,13 +157,13 @@ def debug_oom(ctx: Session, argv: Argv) -> Any:
 
 
 def debug_object(ctx: Session, argv: Argv) -> Any:
-    from storage.rdb import payload
+    from storage.rdb import layout, payload
 
     value = present(ctx, argv[2])
     limits = ctx.keyspace.limits
     encoding = kinds.encoding_name(value, limits)
     is_shared = value.__class__ is bytes and byte_strings.is_shared(value, limits)
-    serialized = payload.dump(value, limits)
+    serialized = payload.dump(value, limits, layout.NEWEST_VERSION)
     used_s = ctx.now_ms // 1000 if is_shared else ctx.db.access.get(argv[2], ctx.now_ms // 1000)
     text = b"Value at:0x%x refcount:%d encoding:%b serializedlength:%d lru:%d lru_seconds_idle:%d" % (
         place_of(argv[2]),
