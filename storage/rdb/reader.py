@@ -142,6 +142,7 @@ class Reader:
     # Records ---------------------------------------------------------------------------------------------------
 
     def _records(self) -> Steps[None]:
+        """The whole of a snapshot: what belongs to a key comes before it and is kept until then."""
         source = self.source
         self._read_header((yield from source.raw(layout.HEADER_BYTES)))
         sink_entry = self._sink.entry
@@ -217,13 +218,17 @@ class Reader:
                 sink_entry(db, key, value, deadline_ms, idle_s, freq)
             deadline_ms = idle_s = freq = None
         if self.version >= layout.CHECKSUM_SINCE:
-            computed = source.checksum()
-            stored = int.from_bytes((yield from source.raw(8)), "little")
-            # 0 stands for a snapshot written without a checksum.
-            if source.checking and not stored:
-                self._sink.no_checksum()
-            elif source.checking and stored != computed:
-                raise source.fail(f"Wrong RDB checksum expected: ({computed:x}) but got ({stored:x})")
+            yield from self._read_checksum()
+
+    def _read_checksum(self) -> Steps[None]:
+        source = self.source
+        computed = source.checksum()
+        stored = int.from_bytes((yield from source.raw(8)), "little")
+        # 0 stands for a snapshot written without a checksum.
+        if source.checking and not stored:
+            self._sink.no_checksum()
+        elif source.checking and stored != computed:
+            raise source.fail(f"Wrong RDB checksum expected: ({computed:x}) but got ({stored:x})")
 
     def _read_header(self, data: bytes) -> None:
         is_valkey = data[:6] == layout.VALKEY_MAGIC
