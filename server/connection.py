@@ -14,6 +14,7 @@ from protocol.parser import RequestParser
 from server.client_description import describe, protocol_error
 from server.log import VERBOSE
 from server.session import BLOCKED, CLOSING, DOOMED, HELD, PAUSED
+from server.socket_options import shut_down
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -254,8 +255,5 @@ class Connection:
         self.session.halted |= DOOMED
         self.session.connection = None  # no circle: the memory of a crowd that left is free at once
         if not self.is_lent and self.services.children.is_active():
-            try:
-                self.socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            shut_down(self.socket)
         self.socket.close()

@@ -16,6 +16,7 @@ from errno import EAGAIN, EINPROGRESS, EWOULDBLOCK
 from time import monotonic
 
 from server.resolving import look_up, places_of
+from server.socket_options import shut_down
 from storage.aof.records import encode_record
 from storage.events import FLUSHED, SWAPPED
 from storage.numeric import leading_int
@@ -388,10 +389,7 @@ class Migration:
 
     def close(self, sock: Any) -> None:
         self.leave(sock)
-        try:
-            sock.shutdown(socket.SHUT_RDWR)  # a child may hold a copy
-        except OSError:
-            pass
+        shut_down(sock)
         sock.close()
 
     def leave(self, sock: Any) -> None:

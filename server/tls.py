@@ -18,7 +18,7 @@ from time import monotonic
 
 from protocol.parser import READ_BYTES
 from server.connection import Connection
-from server.session import CLOSING, DOOMED
+from server.session import CLOSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -278,17 +278,7 @@ class TlsConnection(Connection):
                 self.socket.unwrap()
             except (OSError, ValueError):
                 pass
-        if self.closed:
-            return
-        self.closed = True
-        self.session.halted |= DOOMED
-        self.session.connection = None
-        if not self.is_lent:
-            try:
-                self.socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.socket.close()
+        super().close()
 
 
 def take_record(out: Any) -> bytes:

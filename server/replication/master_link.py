@@ -17,6 +17,7 @@ from server.replication.applying import Applier, BrokenStream
 from server.replication.transfer import Transfer, TransferFailure
 from server.resolving import look_up
 from server.session import DOOMED, REPLY_OFF
+from server.socket_options import shut_down
 from server.version import REDIS_VERSION
 from storage.aof.records import encode_record
 
@@ -543,10 +544,7 @@ class MasterLink:
                 self.replication.reactor.selector.unregister(sock)
             except (KeyError, ValueError, OSError):
                 pass
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            shut_down(sock)
             sock.close()
         self.is_watched = True
         self.input = b""
