@@ -120,13 +120,9 @@ def hmset(ctx: Session, argv: Argv) -> Any:
 
 def set_pairs(db: Database, argv: Argv) -> int:
     key = argv[1]
-    value = db.find_as(key, Hash)
-    if value is None:
-        value = Hash()
-        db.put(key, value)
+    value = find_or_create(db, key)
     created = value.put_pairs(argv[2:], db.space.limits)
-    if value.deadlines is not None:
-        db.track_fields(key, value)
+    note_deadlines(db, key, value)
     db.changed(key, HSET, (len(argv) - 2) // 2)
     return created
 
