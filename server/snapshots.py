@@ -167,7 +167,7 @@ class Snapshots:
             return False
         self.is_scheduled = False
         child = self.children.current
-        self.log.notice("Background saving started by pid %d" % (child.pid if child is not None else os.getpid()))
+        self.log.notice("Background saving started by pid %d" % (child.pid if child and child.pid else os.getpid()))
         return True
 
     def end(self, succeeded: bool, number: int) -> None:

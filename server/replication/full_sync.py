@@ -1,8 +1,9 @@
 """Full synchronisation: one snapshot by a forked child for all replicas that wait at that moment.
 
 Either straight to the replicas (the child writes to a pipe, the parent hands each piece to all of them, at the pace of
-the slowest) or by a file, which each then reads at its own pace. Pieces are put into a session's output only while
-little waits there, so a replica that does not read costs no memory; it is dropped after `repl-timeout`.
+the slowest) or by a file, which each then reads at its own pace: without fork, one without a name stands for the pipe.
+Pieces are put into a session's output only while little waits there, so a replica that does not read costs no memory;
+it is dropped after `repl-timeout`.
 
 Nothing is forked in the middle of a turn: `consider` only notes that there may be something to do, `before_sleeping`
 does it, when every change of the turn stands in the stream.
@@ -16,6 +17,7 @@ from time import monotonic
 
 from server.children import SYNCHRONISATION
 from server.replication.replica import CAN_EOF, ONLINE, RECEIVES, WAITS_END, WAITS_START
+from server.replication.shared_file import Reader, SharedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from server.replication.primary import Primary
     from server.replication.replica import Replica
+    from server.replication.snapshot import Facts
     from server.timers import Timer
 
 PIECE_BYTES = 64 * 1024
@@ -48,11 +51,12 @@ class FullSync:
         self.timer: Optional[Timer] = None
         self.group: List[Replica] = []  # for whom the running child works
         self.is_to_sockets = False  # of the running child
+        self.unnamed: Optional[SharedFile] = None  # where a snapshot is made that is not to be kept, without fork
         self.pipe = -1
         self.is_pipe_watched = False
         self.outcome: Optional[bool] = None  # of the child, when it has ended before the pipe was read to its end
         self.moved_s = monotonic()  # when a transfer last moved
-        self.poll_s = 0.0  # when the loop will turn for a transfer
+        self.poll_s = 0.0  # when the loop will turn for a transfer; 0 if no timer waits
 
     # When to begin ---------------------------------------------------------------------------------------------
 
@@ -96,15 +100,11 @@ class FullSync:
             return
         if self.services.children.is_active() or self.pipe >= 0:
             return  # each_second looks again
-        to_sockets = (
-            self.config.repl_diskless_sync
-            and sys.platform != "win32"
-            and all(replica.capabilities & CAN_EOF for replica in group)
-        )
         # A snapshot without the data exists for its asker alone and is no file to keep.
-        if not to_sockets and first.filter and all(replica.capabilities & CAN_EOF for replica in group):
-            to_sockets = sys.platform != "win32"
-        if to_sockets:
+        is_diskless = (self.config.repl_diskless_sync or bool(first.filter)) and all(
+            replica.capabilities & CAN_EOF for replica in group
+        )
+        if is_diskless:
             enough = self.config.repl_diskless_sync_max_replicas
             # Redis compares whole seconds of its clock: one that asked at 3.9 has waited for a second at 4.0. Whoever
             # gives a replica five seconds to be up under the default delay of five counts on it.
@@ -112,7 +112,7 @@ class FullSync:
             if begins_s > monotonic() and not (enough and len(group) >= enough):
                 self.look_at(begins_s)
                 return
-        self.begin(group, to_sockets)
+        self.begin(group, is_diskless)
 
     def join_running(self, group: List[Replica]) -> bool:
         """Let replicas share the file that is being written for another one: the stream since then is still there."""
@@ -138,20 +138,21 @@ class FullSync:
             history = self.primary.history
             replica.session.send_encoded(b"+FULLRESYNC %b %d\r\n" % (history.id, offset))
 
-    def begin(self, group: List[Replica], to_sockets: bool) -> None:
+    def begin(self, group: List[Replica], is_diskless: bool) -> None:
         """Fork the child. Everything that happened so far is in the snapshot, everything later in the stream."""
         replication = self.primary.replication
         self.primary.feed.flush()
         services = self.services
+        to_sockets = is_diskless and sys.platform != "win32"
         self.log.notice("Starting BGSAVE for SYNC with target: %s" % ("replicas sockets" if to_sockets else "disk"))
         self.outcome = None
         self.is_to_sockets = to_sockets
+        facts = replication.snapshot_facts()
+        left_out = group[0].filter
         reader, mark = -1, b""
-        if sys.platform != "win32" and to_sockets:
+        if sys.platform != "win32" and is_diskless:
             from server.replication.snapshot import write_to_pipe
 
-            facts = replication.snapshot_facts()
-            left_out = group[0].filter
             mark = os.urandom(MARK_BYTES).hex().encode()
             reader, writer = os.pipe()
             os.set_blocking(reader, False)
@@ -163,6 +164,8 @@ class FullSync:
                 (writer,),
             )
             os.close(writer)
+        elif is_diskless:
+            began = self.begin_unnamed(facts, left_out)
         else:
             # A BGSAVE like any other: its file may serve this server, too.
             began = services.persistence.snapshots.begin(self.on_done)
@@ -187,6 +190,24 @@ class FullSync:
             child = services.children.current
             if child is not None:
                 self.log.notice("Background RDB transfer started by pid %d" % child.pid)
+
+    def begin_unnamed(self, facts: Facts, left_out: int) -> bool:
+        """Without fork: write the snapshot into a file that is not to be kept. False, with the reason logged, if none
+        can be had.
+        """
+        from server.replication.snapshot import write
+
+        services = self.services
+        try:
+            self.unnamed = unnamed = SharedFile(self.config.dir)
+        except OSError as error:
+            self.log.warning("Can't open a temporary file for replicas: %s" % error.strerror)
+            return False
+        return services.children.fork(
+            SYNCHRONISATION,
+            lambda progress: write(services, unnamed.file, progress, facts, left_out),
+            self.on_done,
+        )
 
     def refuse(self, group: List[Replica]) -> None:
         self.log.warning("BGSAVE for replication failed")
@@ -259,9 +280,13 @@ class FullSync:
                     session.send_encoded(data)
         if wait:
             when_s = monotonic() + again_s
-            if self.poll_s > when_s or self.poll_s < when_s - POLL_S:
+            if not self.poll_s or self.poll_s > when_s:
                 self.poll_s = when_s
-                self.services.timers.at(when_s, nothing)
+                self.services.timers.at(when_s, self.end_poll)
+
+    def end_poll(self) -> None:
+        """A timer that only ends the loop's wait: `move` decides whether there is another one."""
+        self.poll_s = 0.0
 
     # The end ---------------------------------------------------------------------------------------------------
 
@@ -278,6 +303,7 @@ class FullSync:
             self.end_of_sockets()
             return
         group, self.group = self.group, []
+        unnamed, self.unnamed = self.unnamed, None
         path = os.path.join(self.config.dir, self.config.dbfilename)
         for replica in group:
             if replica.session not in self.replicas:
@@ -287,7 +313,7 @@ class FullSync:
                 replica.session.doom()
                 continue
             try:
-                replica.file = open(path, "rb")
+                replica.file = open(path, "rb") if unnamed is None else Reader(unnamed)
             except OSError as error:
                 self.log.warning("SYNC failed. Can't open/stat DB after BGSAVE: %s" % error.strerror)
                 replica.session.doom()
@@ -295,7 +321,9 @@ class FullSync:
             replica.state = RECEIVES
             replica.acknowledged_s = monotonic()
             replica.session.send_encoded(b"$%d\r\n" % os.fstat(replica.file.fileno()).st_size)
-        if succeeded and self.config.rdb_del_sync_files and not self.config.save and not self.config.appendonly:
+        if unnamed is not None:
+            unnamed.close_unread()
+        elif succeeded and self.config.rdb_del_sync_files and not self.config.save and not self.config.appendonly:
             self.log.notice("Removing the RDB file used to feed replicas in a persistence-less instance")
             self.remove(path)
         self.consider()
@@ -380,10 +408,6 @@ class FullSync:
                 self.log.warning("Disconnecting timedout replica (full sync): %s" % replica.name)
                 replica.session.doom()
         self.consider()
-
-
-def nothing() -> None:
-    """A timer that only ends the loop's wait."""
 
 
 def widen(reader: int) -> None:

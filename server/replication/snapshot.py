@@ -1,6 +1,6 @@
 """What the child of a full synchronisation to sockets does: the snapshot into a pipe, and the mark that ends it.
 
-Runs in the child. A replica may have asked for a part of the data only (REPLCONF rdb-filter-only).
+A replica may have asked for a part of the data only (REPLCONF rdb-filter-only).
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def write_to_pipe(
     configuration is its own.
     """
     services.config.rdbcompression = False
+    services.persistence.snapshots.replication = lambda: facts
     with os.fdopen(descriptor, "wb", buffering=0) as pipe:
         write(services, pipe, progress, facts, left_out)
         write_all(pipe, mark)
 
 
 def write(services: Services, file: Any, progress: Progress, facts: Facts, left_out: int) -> None:
+    """The whole data set or a part of it, in the child or where there is none."""
     snapshots = services.persistence.snapshots
-    snapshots.replication = lambda: facts
     if not left_out:
         snapshots.write(file, progress, limit_sync=False)
         return

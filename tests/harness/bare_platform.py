@@ -45,7 +45,7 @@ MISSING = {
 KEPT_SIGNALS = ("SIGINT", "SIGTERM", "SIGABRT", "SIGFPE", "SIGILL", "SIGSEGV", "SIG_DFL", "SIG_IGN")
 NO_MODULES = ("resource", "fcntl", "pwd", "grp", "syslog", "termios", "readline")
 SIGBREAK = signal.SIGUSR1
-O_BINARY = 1 << 30  # no flag of this system
+O_BINARY, O_TEMPORARY = 1 << 30, 1 << 29  # no flags of this system
 MAX_SELECTED = 512
 TICK_NS = 1_000_000_000 // 64
 SENDMSG = ("sendmsg", "recvmsg", "recvmsg_into")
@@ -76,7 +76,8 @@ def take_away() -> None:
     socket.socketpair = connected_pair
     builtins.open = io.open = open_file
     os.listdir, os.open, os.fsync = list_directory, open_descriptor, sync
-    os.O_BINARY, os.write, os.close = O_BINARY, write, close  # type: ignore[attr-defined]
+    os.write, os.close = write, close
+    os.O_BINARY, os.O_TEMPORARY = O_BINARY, O_TEMPORARY  # type: ignore[attr-defined]
     os.replace, os.rename, os.unlink, os.remove = replace, rename, unlink, unlink
 
 
@@ -171,7 +172,9 @@ def list_directory(path="."):
 def open_descriptor(path, flags, *arguments, **options):
     if os.path.isdir(path):
         deny(path, "a directory is opened")
-    descriptor = _os_open(path, flags & ~O_BINARY, *arguments, **options)
+    descriptor = _os_open(path, flags & ~(O_BINARY | O_TEMPORARY), *arguments, **options)
+    if flags & O_TEMPORARY:
+        _unlink(path)
     (_text_descriptors.discard if flags & O_BINARY else _text_descriptors.add)(descriptor)
     return descriptor
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import bare_platform, processes
+from tests.harness.replication import BareReplica
 from tests.harness.wire import plain
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are looked up in /proc")
@@ -91,6 +92,23 @@ def test_it_replicates_by_files(tmp_path):
             assert "DENIED" not in replica.log()
             # The master's reader may still have the file open when it is first tried.
             until(lambda: not list(tmp_path.glob("*/temp-*")))
+
+
+def test_a_replica_that_still_reads_is_in_nobodys_way(tmp_path):
+    options = ["--save", "", "--rdbcompression", "no", "--repl-diskless-sync-delay", "0"]
+    with processes.Server(COMMAND, options, tmp_path) as master, master.wire() as wire:
+        wire.pipeline([(b"SET", b"k%d" % n, os.urandom(100_000)) for n in range(200)])
+        idle, filtering = BareReplica(master, "eof"), BareReplica(master, "eof")
+        assert idle.psync().startswith(b"+FULLRESYNC")
+        filtering.wire.command("REPLCONF", "rdb-filter-only", "functions")
+        assert filtering.psync().startswith(b"+FULLRESYNC")
+        assert len(filtering.snapshot()) < 1000
+        assert wire.ask("BGSAVE") == b"Background saving started"
+        until(lambda: info(wire, "rdb_bgsave_in_progress") == "0")
+        assert info(wire, "rdb_last_bgsave_status") == "ok"
+        assert len(idle.snapshot()) > 20_000_000
+        assert [path.name for path in tmp_path.iterdir() if path.suffix != ".log"] == ["dump.rdb"]
+        assert "Traceback" not in master.log() and "DENIED" not in master.log()
 
 
 def test_a_program_has_it_at_hand(tmp_path, monkeypatch):
