@@ -10,6 +10,7 @@ from time import time_ns
 
 from server import admission
 from server.redaction import redacted
+from server.session import CLOSING
 from storage.text import quoted
 
 TYPE_CHECKING = False
@@ -54,7 +55,8 @@ class Monitoring:
             b" ".join(map(quoted, redacted(argv, self.services.config))),
         )
         for monitor in self.monitors:
-            monitor.push_encoded(line)
+            if not monitor.halted & CLOSING:  # its own QUIT is the last that it hears of
+                monitor.push_encoded(line)
 
 
 def origin(session: Session) -> bytes:

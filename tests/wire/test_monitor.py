@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+from tests.harness.wire import encode
+
 LINE = re.compile(rb'(\d+)\.(\d{6}) \[0 (127\.0\.0\.1:\d+)\] "SET" "k" "v"')
 
 
@@ -48,6 +50,8 @@ def test_client_list_marks_a_monitor_until_it_resets(server, wire):
 def test_a_monitor_that_goes_leaves_nothing_behind(server, wire):
     with server.wire() as monitor:
         monitor.command("MONITOR")
+        monitor.send(encode("QUIT"))
+        assert monitor.read_until_closed() == b"+OK\r\n"
     for _ in range(50):
         assert wire.ask("SET", "k", "v") == b"OK"
     assert b" flags=O " not in wire.ask("CLIENT", "LIST")
