@@ -6,7 +6,7 @@ The grammar is that of `storage.numeric`; here stand the ranges and who says wha
 from __future__ import annotations
 
 from storage.errors import MUST_BE_POSITIVE, NOT_AN_INTEGER, CommandError
-from storage.numeric import INT64_MAX, parse_int
+from storage.numeric import INT32_MAX, INT32_MIN, INT64_MAX, parse_int
 
 # Counts, ranks and times are mostly small: 0.17 -> 0.06 us for one that is looked up.
 SMALL = {b"%d" % number: number for number in range(-128, 1024)}
@@ -33,6 +33,11 @@ def integer_between(argument: bytes, low: int, high: int, refusal: bytes | None 
     if not low <= number <= high:
         raise CommandError(refusal or OUTSIDE % (low, high))
     return number
+
+
+def int32(argument: bytes, refusal: bytes | None = None) -> int:
+    """What Redis keeps in an int: the numbers of databases."""
+    return integer_between(argument, INT32_MIN, INT32_MAX, refusal)
 
 
 def not_negative(argument: bytes, refusal: bytes = MUST_BE_POSITIVE) -> int:

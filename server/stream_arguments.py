@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from server.admission import IS_MASTER, LOADING_DATA
 from server.number_arguments import integer
+from server.timeout_arguments import timeout_of_milliseconds
 from storage.errors import (
     SYNTAX_ERROR,
-    TIMEOUT_NEGATIVE,
-    TIMEOUT_NOT_INTEGER,
-    TIMEOUT_OUT_OF_RANGE,
     CommandError,
 )
-from storage.numeric import INT64_MAX
 from storage.types.stream_id import MAX_HALF, MAX_ID, format_id, parse_bound, parse_id, parse_partial
 
 TYPE_CHECKING = False
@@ -80,16 +77,6 @@ def range_end(argument: bytes) -> int:
     if end == 0:
         raise CommandError(INVALID_END)
     return end - 1
-
-
-def timeout_ms(argument: bytes, now_ms: int) -> int:
-    """The argument of BLOCK: milliseconds, 0 for ever."""
-    timeout = integer(argument, TIMEOUT_NOT_INTEGER)
-    if timeout < 0:
-        raise CommandError(TIMEOUT_NEGATIVE)
-    if timeout > INT64_MAX - now_ms:
-        raise CommandError(TIMEOUT_OUT_OF_RANGE)
-    return timeout
 
 
 class AddOrTrim:
@@ -202,7 +189,7 @@ class Reading:
             more = argc - at - 1
             if option == b"BLOCK" and more:
                 at += 1
-                self.block_ms = timeout_ms(argv[at], now_ms)
+                self.block_ms = timeout_of_milliseconds(argv[at], now_ms)
             elif option == b"COUNT" and more:
                 at += 1
                 self.count = max(0, integer(argv[at]))

@@ -1,6 +1,7 @@
 """The grammar of timeouts: how long a client is willing to wait.
 
-Blocking commands take seconds, with a fraction; WAIT and the BLOCK of streams whole milliseconds. Knows no command.
+Blocking commands take seconds, with a fraction; WAIT, the BLOCK of streams and CLIENT PAUSE whole milliseconds. Knows
+no command.
 """
 
 from __future__ import annotations

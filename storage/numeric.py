@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Bytes = Union[bytes, bytearray]
     LongDouble = tuple[int, int]  # (significand, exponent): significand * 2**exponent, significand of 64 bits
 
+INT32_MIN = -(2**31)
+INT32_MAX = 2**31 - 1
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 UINT64_MAX = 2**64 - 1
@@ -140,7 +142,7 @@ def leading_long(text: Bytes) -> int:
 
 def wrap_int32(number: int) -> int:
     """What is left of a number that C keeps in an int."""
-    return (number + (1 << 31)) % (1 << 32) - (1 << 31)
+    return (number - INT32_MIN) % (1 << 32) + INT32_MIN
 
 
 # ---------------------------------------------------------------------------------------------- doubles

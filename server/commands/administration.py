@@ -10,7 +10,7 @@ from time import time_ns
 from protocol.reply import NO_REPLY, OK, Verbatim
 from server import lifecycle
 from server.log import shown
-from server.number_arguments import integer, integer_between
+from server.number_arguments import int32, integer
 from server.registry import (
     ADMIN,
     ALLOW_BUSY,
@@ -27,7 +27,7 @@ from server.registry import (
 )
 from server.session import BLOCKED
 from server.version import REDIS_VERSION
-from storage.errors import SYNTAX_ERROR, CommandError
+from storage.errors import DB_OUT_OF_RANGE, SYNTAX_ERROR, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 server = Group("server")
 
-INT_MAX = 2**31 - 1
 SHUTDOWN_WORDS = {
     b"NOSAVE": lifecycle.NOSAVE,
     b"SAVE": lifecycle.SAVE,
@@ -168,10 +167,6 @@ def flushall(ctx: Session, argv: Argv) -> Any:
     return OK
 
 
-def database_number(argument: bytes, refusal: bytes) -> int:
-    return integer_between(argument, -INT_MAX - 1, INT_MAX, refusal)
-
-
 @server.command(
     "SWAPDB",
     arity=3,
@@ -183,11 +178,11 @@ def database_number(argument: bytes, refusal: bytes) -> int:
 )
 def swapdb(ctx: Session, argv: Argv) -> Any:
     """Exchange the contents of two databases."""
-    first = database_number(argv[1], b"ERR invalid first DB index")
-    second = database_number(argv[2], b"ERR invalid second DB index")
+    first = int32(argv[1], b"ERR invalid first DB index")
+    second = int32(argv[2], b"ERR invalid second DB index")
     count = len(ctx.keyspace.databases)
     if not (0 <= first < count and 0 <= second < count):
-        raise CommandError(b"ERR DB index is out of range")
+        raise CommandError(DB_OUT_OF_RANGE)
     ctx.keyspace.swap(first, second)
     return OK
 

@@ -13,14 +13,11 @@ from server.client_names import check_name
 from server.number_arguments import integer
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from server.session import DOOMED, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT
+from server.timeout_arguments import timeout_of_milliseconds
 from storage.errors import (
     SYNTAX_ERROR,
-    TIMEOUT_NEGATIVE,
-    TIMEOUT_NOT_INTEGER,
-    TIMEOUT_OUT_OF_RANGE,
     CommandError,
 )
-from storage.numeric import INT64_MAX
 from storage.text import c_text
 
 TYPE_CHECKING = False
@@ -394,11 +391,7 @@ def client_pause(ctx: Session, argv: Argv) -> Any:
         if mode not in (b"WRITE", b"ALL"):
             raise CommandError(b"ERR CLIENT PAUSE mode must be WRITE or ALL")
         everything = mode == b"ALL"
-    duration_ms = integer(argv[2], TIMEOUT_NOT_INTEGER)
-    if duration_ms < 0:
-        raise CommandError(TIMEOUT_NEGATIVE)
-    if duration_ms > INT64_MAX - ctx.now_ms:
-        raise CommandError(TIMEOUT_OUT_OF_RANGE)
+    duration_ms = timeout_of_milliseconds(argv[2], ctx.now_ms)
     if duration_ms:
         ctx.server.clients.pause(ctx.now_ms + duration_ms, everything)
     return OK

@@ -9,7 +9,7 @@ from __future__ import annotations
 from protocol.reply import NO_REPLY, OK, PONG, Map, Status
 from server import admission
 from server.client_names import check_name
-from server.number_arguments import integer, integer_between
+from server.number_arguments import int32, integer
 from server.registry import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, Group
 from server.session import REPLY_OFF, REPLY_ON
 from server.version import REDIS_VERSION
@@ -36,7 +36,6 @@ HELLO_NEEDS_AUTH = (
     b"<pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 )
 NO_SUCH_PROTOCOL = b"NOPROTO unsupported protocol version"
-INT_MAX = 2**31 - 1
 ROLE_REPLICA, ROLE_MASTER = b"replica", b"master"
 
 
@@ -171,7 +170,7 @@ def echo(ctx: Session, argv: Argv) -> bytes:
 )
 def select(ctx: Session, argv: Argv) -> Any:
     """Use another database from now on."""
-    number = integer_between(argv[1], -INT_MAX - 1, INT_MAX)
+    number = int32(argv[1])
     databases = ctx.keyspace.databases
     if not 0 <= number < len(databases):
         raise CommandError(DB_OUT_OF_RANGE)

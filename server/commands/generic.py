@@ -9,7 +9,7 @@ import random
 
 from protocol.reply import OK, Status
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
-from server.number_arguments import integer_between
+from server.number_arguments import int32
 from server.read_runs import exists_run
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
@@ -219,7 +219,7 @@ def renamenx(ctx: Session, argv: Argv) -> int:
 
 def database(ctx: Session, argument: bytes) -> Database:
     """The database that an argument names."""
-    number = integer_between(argument, -(2**31), 2**31 - 1)
+    number = int32(argument)
     databases: list[Database] = ctx.keyspace.databases
     if not 0 <= number < len(databases):
         raise CommandError(DB_OUT_OF_RANGE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from server.keyspecs import RO, one_key
 from server.registry import READONLY, Group
 from storage.errors import CommandError
+from storage.numeric import INT32_MAX
 from storage.types import byte_strings, kinds
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 generic = Group("generic")
 
-SHARED_REFERENCES = 2**31 - 1  # Redis's count for an object that is never freed
+SHARED_REFERENCES = INT32_MAX  # Redis's count for an object that is never freed
 SWITCH_NOTE = (
     b" Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
 )

@@ -7,6 +7,7 @@ from server import admission
 from server.number_arguments import integer_between
 from server.registry import ADMIN, LOADING, NOSCRIPT, STALE, Group, subcommand_syntax
 from storage.errors import CommandError
+from storage.numeric import INT32_MAX
 from storage.text import c_text
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 server = Group("server")
 
 DEFAULT_ENTRIES = 10
-INT32_MAX = (1 << 31) - 1
 FINEST_BUCKET = 10  # durations up to 1024 ns count as one microsecond
 
 

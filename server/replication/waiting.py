@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from protocol.reply import Block
 from server.append_log import ON
-from storage.numeric import wrap_int32
+from storage.numeric import INT32_MAX, wrap_int32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from server.replication.service import Replication
     from server.session import Session
 
-INT32_MAX = 2**31 - 1
 SWEEP_FLOOR = 64  # waits kept before those that have ended are looked for
 
 
