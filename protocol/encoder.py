@@ -22,6 +22,7 @@ from protocol.reply import (
     Entries,
     ErrorReply,
     FlatMap,
+    Lasting,
     Map,
     Multi,
     Pairs,
@@ -392,6 +393,13 @@ def _constant2(value: Constant) -> bytes:
     return value.resp2
 
 
+def _lasting2(value: Lasting) -> bytes:
+    if not value.resp2:
+        reply = value.make()
+        value.resp2 = RESP2[reply.__class__](reply)
+    return value.resp2
+
+
 def _verbatim2(value: Verbatim) -> bytes:
     return encode_bulk(value.text)
 
@@ -424,6 +432,7 @@ RESP2: Table = {
     list: _array2,
     tuple: _array2,
     Constant: _constant2,
+    Lasting: _lasting2,
     Status: encode_status,
     ErrorReply: encode_error,
     float: _float2,
@@ -502,6 +511,13 @@ def _constant3(value: Constant) -> bytes:
     return value.resp3
 
 
+def _lasting3(value: Lasting) -> bytes:
+    if not value.resp3:
+        reply = value.make()
+        value.resp3 = RESP3[reply.__class__](reply)
+    return value.resp3
+
+
 def _verbatim3(value: Verbatim) -> bytes:
     return b"=%d\r\n%b:%b\r\n" % (len(value.text) + 4, value.kind, value.text)
 
@@ -530,6 +546,7 @@ RESP3.update(
         list: _array3,
         tuple: _array3,
         Constant: _constant3,
+        Lasting: _lasting3,
         float: _float3,
         bool: _bool3,
         Map: _map3,

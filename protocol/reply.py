@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Sequence, Tuple
+    from typing import Any, Callable, Sequence, Tuple
 
 
 class Status:
@@ -192,6 +192,20 @@ class Multi:
 
     def __init__(self, replies: Sequence[Any]) -> None:
         self.replies = replies
+
+
+class Lasting:
+    """A reply that never changes and costs much to make: encoded when first asked for, once for each RESP version.
+
+    `make` returns it as a value; what is no encoder asks for that anew.
+    """
+
+    __slots__ = ("make", "resp2", "resp3")
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+        self.resp2 = b""
+        self.resp3 = b""
 
 
 class Constant:

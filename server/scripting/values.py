@@ -17,6 +17,7 @@ from protocol.reply import (
     Entries,
     ErrorReply,
     FlatMap,
+    Lasting,
     Map,
     Multi,
     Pairs,
@@ -47,6 +48,11 @@ def constant(value: Constant) -> Any:
     if value is NO_REPLY:
         return None
     return {b"ok": value.resp2[1:-2]}
+
+
+def lasting2(value: Lasting) -> Any:
+    reply = value.make()
+    return IN_RESP2[reply.__class__](reply)
 
 
 def status(value: Status) -> Any:
@@ -91,6 +97,7 @@ IN_RESP2: Dict[type, Converter] = {
     tuple: list2,
     Entries: list2,
     Constant: constant,
+    Lasting: lasting2,
     Status: status,
     ErrorReply: error,
     Map: flat2,
@@ -136,6 +143,11 @@ def constant3(value: Constant) -> Any:
     return None if value is NULL_ARRAY else constant(value)
 
 
+def lasting3(value: Lasting) -> Any:
+    reply = value.make()
+    return IN_RESP3[reply.__class__](reply)
+
+
 IN_RESP3: Dict[type, Converter] = {
     **IN_RESP2,
     type(None): itself,
@@ -145,6 +157,7 @@ IN_RESP3: Dict[type, Converter] = {
     tuple: list3,
     Entries: list3,
     Constant: constant3,
+    Lasting: lasting3,
     Map: map3,
     FlatMap: map3,
     ByName: map3,

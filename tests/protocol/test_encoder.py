@@ -12,6 +12,7 @@ from protocol.reply import (
     BigNumber,
     ErrorReply,
     FlatMap,
+    Lasting,
     Map,
     Multi,
     Pairs,
@@ -92,3 +93,10 @@ def test_replies_to_a_run_are_what_each_of_them_is_alone():
     for table in (RESP2, RESP3):
         for replies in (lists, lists[:1], [*lists, [1]], list(map(SetReply, lists))):
             assert encode_run(replies, table) == b"".join([table[reply.__class__](reply) for reply in replies])
+
+
+def test_a_reply_that_lasts_is_made_once_for_each_version():
+    made = []
+    reply = Lasting(lambda: made.append(1) or Map([(b"f", None)]))
+    assert [both(reply), both(reply)] == [(b"*2\r\n$1\r\nf\r\n$-1\r\n", b"%1\r\n$1\r\nf\r\n_\r\n")] * 2
+    assert len(made) == 2
