@@ -10,6 +10,8 @@ so cells that share a prefix are neighbours and a cell of any size is one contig
 
 from __future__ import annotations
 
+import sys
+from functools import lru_cache
 from math import asin, cos, fabs, inf, pi, sin, sqrt
 
 from storage.numeric import format_fixed
@@ -22,6 +24,7 @@ LONGITUDE_MIN, LONGITUDE_MAX = -180.0, 180.0
 LATITUDE_MIN, LATITUDE_MAX = -85.05112878, 85.05112878  # where the web Mercator projection (EPSG:3857) ends
 STEPS = 26  # bits of each coordinate in a score: 52 in all, which a double holds exactly
 EARTH_RADIUS_M = 6372797.560856
+MAX_KEPT_POSITIONS = 4096  # a megabyte
 _MERCATOR_MAX_M = 20037726.37  # half of the projected equator
 _ALPHABET = b"0123456789bcdefghjkmnpqrstuvwxyz"
 _RADIANS = pi / 180.0
@@ -79,7 +82,7 @@ def score_bits(score: float) -> int:
     return 0 if score > 0 else 1 << 63
 
 
-def decode(score: float) -> tuple[float, float]:
+def decode_anew(score: float) -> tuple[float, float]:
     """Return (longitude, latitude) of the centre of a score's cell."""
     bits = score_bits(score)
     x = _gather(bits >> 1)
@@ -93,6 +96,10 @@ def decode(score: float) -> tuple[float, float]:
         min(max(longitude, LONGITUDE_MIN), LONGITUDE_MAX),
         min(max(latitude, LATITUDE_MIN), LATITUDE_MAX),
     )
+
+
+# What is searched is searched again: 1.6 -> 0.1 us a position that was met lately. PyPy's own cache is not faster.
+decode = lru_cache(MAX_KEPT_POSITIONS)(decode_anew) if sys.implementation.name != "pypy" else decode_anew
 
 
 def geohash_string(score: float) -> bytes:
@@ -138,17 +145,43 @@ def format_distance(distance: float) -> bytes:
 class Circle:
     """What lies within a radius of a position. `radius` is in the unit of `meters_per_unit`."""
 
-    __slots__ = ("longitude", "latitude", "radius_m", "reach_m", "half_width_m", "half_height_m")
+    __slots__ = (
+        "longitude",
+        "latitude",
+        "radius_m",
+        "reach_m",
+        "half_width_m",
+        "half_height_m",
+        "_meridian",
+        "_parallel",
+        "_shrinking",
+        "_rise",
+    )
 
     def __init__(self, longitude: float, latitude: float, radius: float, meters_per_unit: float) -> None:
         self.longitude = longitude
         self.latitude = latitude
         self.radius_m = radius * meters_per_unit
         self.reach_m = self.half_width_m = self.half_height_m = meters_per_unit * radius
+        self._meridian = longitude * _RADIANS
+        self._parallel = latitude * _RADIANS
+        self._shrinking = cos(self._parallel)
+        # So many degrees of latitude from the centre all is outside, however the arithmetic rounds.
+        self._rise = self.radius_m / EARTH_RADIUS_M / _RADIANS * (1 + 1e-9) + 1e-9
 
     def distance_to(self, longitude: float, latitude: float) -> Optional[float]:
         """Return the distance of a position from the centre in metres, None outside."""
-        distance = distance_m(self.longitude, self.latitude, longitude, latitude)
+        if fabs(latitude - self.latitude) > self._rise:
+            return None
+        # `distance_m`, what concerns the centre computed once: 0.9 -> 0.6 us, and 0.2 us for what is told above.
+        v = sin((longitude * _RADIANS - self._meridian) / 2)
+        if v == 0.0:
+            distance = _meridian_distance_m(self.latitude, latitude)
+        else:
+            parallel = latitude * _RADIANS
+            u = sin((parallel - self._parallel) / 2)
+            a = u * u + self._shrinking * cos(parallel) * v * v
+            distance = 2.0 * EARTH_RADIUS_M * asin(sqrt(a) if a < 1.0 else 1.0)
         return None if distance > self.radius_m else distance
 
 

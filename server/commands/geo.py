@@ -134,8 +134,9 @@ def geoadd(ctx: Session, argv: Argv) -> int:
         changed += outcome == CHANGED
     if added or changed:
         db.changed(key, events.ZADD, added + changed)
-        scores = [word for score, member in entries for word in (b"%d" % int(score), member)]
-        ctx.propagate_as(b"zadd", key, *argv[2:first], *scores)
+        if ctx.keyspace.recording:
+            scores = [word for score, member in entries for word in (b"%d" % int(score), member)]
+            ctx.propagate_as(b"zadd", key, *argv[2:first], *scores)
     return added + changed if b"CH" in options else added
 
 
