@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import random
 from itertools import islice, repeat
+from math import isfinite
 from operator import neg
 
 from protocol.reply import OK
 from storage.events import (
+    DEL,
     EXPIRE,
+    HDEL,
     HINCRBY,
     HSET,
     INCRBY,
@@ -27,10 +30,13 @@ from storage.events import (
     SADD,
     SET,
     SPOP,
+    SREM,
     XADD,
     ZADD,
+    ZINCR,
     ZPOPMAX,
     ZPOPMIN,
+    ZREM,
 )
 from storage.numeric import parse_float, parse_int
 from storage.types.hash import Hash
@@ -42,11 +48,12 @@ from storage.types.stream_id import MAX_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any, Optional, Tuple
 
     from server.session import Session
     from storage.database import Database
+    from storage.events import Event
 
     Columns = Sequence[Sequence[bytes]]
     Replies = Optional[Sequence[Any]]
@@ -86,6 +93,48 @@ def value_to_drain(db: Database, columns: Columns, kind: type) -> Tuple[Any, int
     if value is not None:
         return (value, count) if count < len(value) else (None, 0)
     return None, count if keys[0] not in db.data and keys.count(keys[0]) == count else 0
+
+
+# Keys, and elements that are named ----------------------------------------------------------------------------
+
+
+def delete_run(ctx: Session, columns: Columns) -> Replies:
+    db, keys = ctx.db, columns[1]
+    if db.has_due(keys) or (ctx.keyspace.recording and not len(keys) == len(set(keys)) == len(db.data.keys() & keys)):
+        return None  # the log is told of keys that were there
+    bury = db.space.graveyard.bury
+    replies = []
+    for value in map(db.remove, keys):
+        replies.append(0 if value is None else 1)
+        bury(value)
+    deleted = sum(replies)
+    if deleted:
+        db.changed(keys[-1], DEL, deleted)
+    return replies
+
+
+def remove_run(kind: type, event: Event) -> Callable[[Session, Columns], Replies]:
+    """The `together` of a command that removes an element from the collection at its key."""
+
+    def run(ctx: Session, columns: Columns) -> Replies:
+        db, names = ctx.db, columns[2]
+        if ctx.keyspace.recording:
+            return None  # the log is told of those that were there only
+        value = value_of_all(db, columns, kind)
+        if value is None or len(value) <= len(names) or (kind is Hash and value.deadlines is not None):
+            return None
+        replies = [1 if is_gone else 0 for is_gone in map(value.remove, names)]
+        removed = sum(replies)
+        if removed:
+            db.changed(columns[1][0], event, removed)
+        return replies
+
+    return run
+
+
+hdel_run = remove_run(Hash, HDEL)
+srem_run = remove_run(Set, SREM)
+zrem_run = remove_run(SortedSet, ZREM)
 
 
 # Numbers -------------------------------------------------------------------------------------------------------
@@ -304,6 +353,33 @@ def zadd_run(ctx: Session, columns: Columns) -> Replies:
     if changed:
         db.changed(columns[1][0], ZADD, changed)
     return [1 if outcome == ADDED else 0 for outcome in outcomes]
+
+
+def zincrby_run(ctx: Session, columns: Columns) -> Replies:
+    db = ctx.db
+    if ctx.keyspace.recording:
+        return None  # as above
+    value = value_of_all(db, columns, SortedSet)
+    if value is None:
+        return None
+    try:
+        amounts = list(map(parse_float, columns[2]))
+    except ValueError:
+        return None
+    if not all(map(isfinite, amounts)):
+        return None  # an infinity and its opposite are no number
+    get, add, limits = value.get, value.add, db.space.limits
+    replies = []
+    changed = 0
+    for amount, member in zip(amounts, columns[3]):
+        old = get(member)
+        score = amount if old is None else amount + old
+        if add(member, score, limits):
+            changed += 1
+        replies.append(score)
+    if changed:
+        db.changed(columns[1][0], ZINCR, changed)
+    return replies
 
 
 def zpop_run(ctx: Session, columns: Columns, lowest: bool) -> Replies:

@@ -89,6 +89,25 @@ def measure(values: Sequence[Any], columns: Columns) -> Replies:
     return list(map(len, values))
 
 
+def rank(find: Callable[[SortedSet, bytes], Any]) -> Callable[[Sequence[Any], Columns], Replies]:
+    return lambda values, columns: list(map(find, values, columns[2]))
+
+
+def pick(values: Sequence[Any], columns: Columns) -> Replies:
+    replies = []
+    for value, index in zip(values, map(SMALL.get, columns[2])):
+        if index is None:
+            return None  # a large number, or none
+        replies.append(value[index] if -len(value) <= index < len(value) else None)
+    return replies if fit(filter(None, replies)) else None
+
+
+strlen_run, llen_run, scard_run, hlen_run, zcard_run = [
+    reads(kind, measure) for kind in (bytes, List, Set, Hash, SortedSet)
+]
+zrank_run = reads(SortedSet, rank(SortedSet.rank))
+zrevrank_run = reads(SortedSet, rank(partial(SortedSet.rank, reverse=True)))
+lindex_run = reads(List, pick)
 hget_run = reads(Hash, get_strings)
 hexists_run = reads(Hash, contain)
 sismember_run = reads(Set, contain)
@@ -103,6 +122,18 @@ def hashes_whole(values: Sequence[Any], columns: Columns) -> Replies:
         return None
     replies = [FlatMap(tuple(value), tuple(value.values())) for value in values]
     return replies if fit(chain.from_iterable([reply.values for reply in replies])) else None
+
+
+def columns_of_hashes(part: Callable[[Any], Iterable[bytes]]) -> Callable[[Sequence[Any], Columns], Replies]:
+    """The names of hashes, or the values."""
+
+    def answer(values: Sequence[Any], columns: Columns) -> Replies:
+        if sum(map(len, values)) > SHORT_LISTS * len(values):
+            return None
+        replies = list(map(list, map(part, values)))
+        return replies if fit(chain.from_iterable(replies)) else None
+
+    return answer
 
 
 def sets_whole(values: Sequence[Any], columns: Columns) -> Replies:
@@ -131,6 +162,8 @@ def section(find: Callable[[Any, int, int], list[bytes]]) -> Callable[[Sequence[
 
 
 hgetall_run = reads(Hash, hashes_whole)
+hkeys_run = reads(Hash, columns_of_hashes(dict.keys))
+hvals_run = reads(Hash, columns_of_hashes(dict.values))
 smembers_run = reads(Set, sets_whole)
 lrange_run = reads(List, section(List.range))
 zrange_run = reads(SortedSet, section(SortedSet.range))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 
 from protocol.reply import OK, Status
+from server.key_runs import delete_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
 from server.number_arguments import int32
 from server.read_runs import exists_run
@@ -55,6 +56,7 @@ TYPE_REPLIES = {kind: Status(name) for kind, name in kinds.TYPE_NAMES.items()}
     complexity="O(N), N = keys; O(M) for each key of another type than string, M = its elements",
     tips=("request_policy:multi_shard", "response_policy:agg_sum"),
     syntax="key...",
+    together=delete_run,
 )
 def delete(ctx: Session, argv: Argv) -> int:
     """Delete keys; the memory of large values is freed in the background."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NO_REPLY, OK, FlatMap, Pairs
-from server.key_runs import hincrby_run, hset_run
+from server.key_runs import hdel_run, hincrby_run, hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
-from server.read_runs import hexists_run, hget_run, hgetall_run
+from server.read_runs import hexists_run, hget_run, hgetall_run, hkeys_run, hlen_run, hvals_run
 from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group, wrong_arity
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
@@ -158,6 +158,7 @@ def hsetnx(ctx: Session, argv: Argv) -> int:
     complexity="O(N), N = fields removed",
     history=(("2.4.0", "Takes several fields."),),
     syntax="key field...",
+    together=hdel_run,
 )
 def hdel(ctx: Session, argv: Argv) -> int:
     """Delete fields of a hash, and the hash with its last field."""
@@ -295,6 +296,7 @@ def hmget(ctx: Session, argv: Argv) -> list[bytes | None]:
     since="2.0.0",
     complexity="O(1)",
     syntax="key",
+    together=hlen_run,
 )
 def hlen(ctx: Session, argv: Argv) -> int:
     """Return the number of fields of a hash."""
@@ -342,6 +344,7 @@ def hexists(ctx: Session, argv: Argv) -> int:
     complexity="O(N), N = fields",
     tips=("nondeterministic_output_order",),
     syntax="key",
+    together=hkeys_run,
 )
 def hkeys(ctx: Session, argv: Argv) -> list[bytes]:
     """Return the fields of a hash."""
@@ -358,6 +361,7 @@ def hkeys(ctx: Session, argv: Argv) -> list[bytes]:
     complexity="O(N), N = fields",
     tips=("nondeterministic_output_order",),
     syntax="key",
+    together=hvals_run,
 )
 def hvals(ctx: Session, argv: Argv) -> list[bytes]:
     """Return the values of a hash."""

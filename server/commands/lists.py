@@ -13,7 +13,7 @@ from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, numkeys, one
 from server.list_ends import ENDS, is_left, move_one, pop_many, pop_several
 from server.multipop_arguments import MultiPop
 from server.number_arguments import integer, negatable, not_negative
-from server.read_runs import lrange_run
+from server.read_runs import lindex_run, llen_run, lrange_run
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
 from storage.errors import INDEX_OUT_OF_RANGE, NO_SUCH_KEY, SYNTAX_ERROR, CommandError, WrongType
 from storage.events import LINSERT, LPOP, LPUSH, LREM, LSET, LTRIM, RPOP, RPUSH
@@ -296,6 +296,7 @@ def rpoplpush(ctx: Session, argv: Argv) -> bytes | None:
     since="1.0.0",
     complexity="O(1)",
     syntax="key",
+    together=llen_run,
 )
 def llen(ctx: Session, argv: Argv) -> int:
     """Return the number of elements of a list."""
@@ -328,6 +329,7 @@ def lrange(ctx: Session, argv: Argv) -> list[bytes]:
     since="1.0.0",
     complexity="O(N), N = elements on the way to the index; O(1) at both ends",
     syntax="key index",
+    together=lindex_run,
 )
 def lindex(ctx: Session, argv: Argv) -> bytes | None:
     """Return the element at a position."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NO_REPLY, SetReply
-from server.key_runs import sadd_run, spop_run
+from server.key_runs import sadd_run, spop_run, srem_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, key_range, numkeys, one_key
 from server.number_arguments import integer_between, negatable, not_negative
-from server.read_runs import sismember_run, smembers_run
+from server.read_runs import scard_run, sismember_run, smembers_run
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
@@ -82,6 +82,7 @@ def sadd(ctx: Session, argv: Argv) -> int:
     complexity="O(N), N = members removed",
     history=(("2.4.0", "Takes several members."),),
     syntax="key member...",
+    together=srem_run,
 )
 def srem(ctx: Session, argv: Argv) -> int:
     """Remove members from a set, and the set with its last one."""
@@ -170,6 +171,7 @@ def smismember(ctx: Session, argv: Argv) -> list[int]:
     since="1.0.0",
     complexity="O(1)",
     syntax="key",
+    together=scard_run,
 )
 def scard(ctx: Session, argv: Argv) -> int:
     """Return the number of members of a set."""

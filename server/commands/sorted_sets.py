@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 from protocol.reply import NO_REPLY, NULL_ARRAY, Pairs
-from server.key_runs import zadd_run
+from server.key_runs import zadd_run, zincrby_run, zrem_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.number_arguments import negatable
-from server.read_runs import zscore_run
+from server.read_runs import zcard_run, zrank_run, zrevrank_run, zscore_run
 from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import NOT_A_FLOAT, OUT_OF_RANGE, SCORE_IS_NAN, SYNTAX_ERROR, CommandError, WrongType
@@ -188,6 +188,7 @@ def zadd(ctx: Session, argv: Argv) -> Any:
     since="1.2.0",
     complexity="O(log(N)), N = members",
     syntax="key increment member",
+    together=zincrby_run,
 )
 def zincrby(ctx: Session, argv: Argv) -> float:
     """Add to the score of a member, which is 0 before it is there."""
@@ -222,6 +223,7 @@ def zincrby(ctx: Session, argv: Argv) -> float:
     complexity="O(M*log(N)), N = members, M = members removed",
     history=(("2.4.0", "Takes several elements."),),
     syntax="key member...",
+    together=zrem_run,
 )
 def zrem(ctx: Session, argv: Argv) -> int:
     """Remove members from a sorted set."""
@@ -247,6 +249,7 @@ def zrem(ctx: Session, argv: Argv) -> int:
     since="1.2.0",
     complexity="O(1)",
     syntax="key",
+    together=zcard_run,
 )
 def zcard(ctx: Session, argv: Argv) -> int:
     """Return how many members a sorted set has."""
@@ -308,6 +311,7 @@ def rank_of(ctx: Session, argv: Argv, reverse: bool) -> Any:
     complexity="O(log(N))",
     history=(("7.2.0", "Takes WITHSCORE."),),
     syntax="key member [WITHSCORE]",
+    together=zrank_run,
 )
 def zrank(ctx: Session, argv: Argv) -> Any:
     """Return how many members stand before one, from the lowest score up."""
@@ -323,6 +327,7 @@ def zrank(ctx: Session, argv: Argv) -> Any:
     complexity="O(log(N))",
     history=(("7.2.0", "Takes WITHSCORE."),),
     syntax="key member [WITHSCORE]",
+    together=zrevrank_run,
 )
 def zrevrank(ctx: Session, argv: Argv) -> Any:
     """Return how many members stand before one, from the highest score down."""

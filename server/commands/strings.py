@@ -12,6 +12,7 @@ from server.key_runs import setex_run
 from server.keyfinders import set_keys
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
 from server.number_arguments import integer
+from server.read_runs import strlen_run
 from server.registry import COLUMNS_PAY, DENYOOM, FAST, READONLY, SWELLS, WRITE, Group, wrong_arity
 from storage import events, lcs
 from storage.deadlines import NEVER_MS
@@ -127,6 +128,7 @@ def mget(ctx: Session, argv: Argv) -> Any:
     since="2.2.0",
     complexity="O(1)",
     syntax="key",
+    together=strlen_run,
 )
 def strlen(ctx: Session, argv: Argv) -> int:
     """Return the length of the string at a key."""

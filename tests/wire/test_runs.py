@@ -130,6 +130,14 @@ def test_runs_on_one_key_leave_and_answer_what_single_commands_do(start_server, 
             assert dirty % 2 == 0
 
 
+LOOKED_UP = (
+    "HGET hash,HEXISTS hash,HLEN hash,HGETALL hash,HKEYS hash,HVALS hash,STRLEN string,EXISTS -,"
+    "SISMEMBER set,SCARD set,SMEMBERS set,ZSCORE zset,ZCARD zset,ZRANK zset,ZREVRANK zset,"
+    "ZRANGE zset 0 0,ZRANGE zset -9 -1,ZREVRANGE zset 0 0,ZREVRANGE zset 1 7,"
+    "LLEN list,LINDEX list -1,LINDEX list 7,LINDEX list x,LRANGE list 1 -2,LRANGE list 0 x"
+)
+
+
 def test_runs_that_look_something_up_find_what_single_commands_do(start_server):
     with start_server("--save", "").wire() as wire:
         wire.ask("SET", "string", "v")
@@ -138,10 +146,8 @@ def test_runs_that_look_something_up_find_what_single_commands_do(start_server):
             wire.ask("ZADD", f"zset:{name}", "1.5", "f", "7", "g")
             wire.ask("SADD", f"set:{name}", *range(7 if name == "a" else 70), "f")
             wire.ask("RPUSH", f"list:{name}", *"abcdefg", "v" * 300)
-        lines = "HGET hash,HEXISTS hash,ZSCORE zset,SISMEMBER set,EXISTS -,HGETALL hash,SMEMBERS set,LRANGE list 1 -2"
-        lines += ",LRANGE list 0 x,ZRANGE zset 0 0,ZRANGE zset -9 -1,ZREVRANGE zset 0 0,ZREVRANGE zset 1 7"
-        for command, kind, *ends in map(str.split, lines.split(",")):
-            most = 9 if len(ends) else 2 if command in ("EXISTS", "HGETALL", "SMEMBERS") else 3
+        for command, kind, *ends in map(str.split, LOOKED_UP.split(",")):
+            most = 9 if ends else 3 if command in ("HGET", "HEXISTS", "ZSCORE", "SISMEMBER", "ZRANK", "ZREVRANK") else 2
             for keys in ("aab", "aaa", "ab-", "b?a", "---"):
                 names = [f"{kind}:{name}" if name in "ab" else "string" if name == "?" else "none" for name in keys]
                 commands = [(command, name, *(ends or field))[:most] for name in names for field in "fgx"]
@@ -214,6 +220,33 @@ def test_deadlines_stay_what_they_are_where_a_run_meets_them(run, wire):
     assert wire.ask("TTL", "n") > 90 and wire.ask("TTL", "l") > 90
     run(*[("SET", "n", "2")] * 3)
     assert wire.ask("TTL", "n") == -1
+
+
+NAMED = ["HDEL h", "SREM s", "ZREM z", "ZINCRBY z 1.5", "ZINCRBY z -0", "ZINCRBY z inf", "ZINCRBY z x", "DEL"]
+
+
+@pytest.mark.parametrize("logged", ["no", "yes"])
+def test_runs_over_named_elements_leave_and_answer_what_single_commands_do(start_server, logged):
+    def outcome(wire, line, at_once):
+        wire.ask("FLUSHALL")
+        for command in ("HSET h {0} v", "SADD s {0}", "ZADD z {0} {0}", "SET {0} v", "LPUSH 3 {0}"):
+            in_one_packet(wire, *[command.format(n).split() for n in range(4 if command[0] == "L" else 10)])
+        before = int(fields_of(wire, "persistence")["rdb_changes_since_last_save"])
+        replies = []
+        for names in ((0, 1, 99, 1, 2), (9, 8, 7), range(10)):
+            commands = [(*line.split(), name) for name in names]
+            packets = [commands] if at_once else [[command] for command in commands]
+            replies += [reply for packet in packets for reply in in_one_packet(wire, *packet)]
+        dirty = int(fields_of(wire, "persistence")["rdb_changes_since_last_save"]) - before
+        digest = wire.ask("DEBUG", "DIGEST")
+        if logged == "yes":
+            wire.ask("DEBUG", "LOADAOF")
+            assert wire.ask("DEBUG", "DIGEST") == digest
+        return replies, dirty, digest
+
+    with start_server("--save", "", "--appendonly", logged, "--enable-debug-command", "yes").wire() as wire:
+        for line in NAMED:
+            assert outcome(wire, line, True) == outcome(wire, line, False)
 
 
 AMOUNTS = ["100", "100 200", "0", "-1", "x 100", "9" * 20, "9" * 16, "010 10"]
