@@ -16,6 +16,7 @@ from math import isfinite
 from operator import neg
 
 from protocol.reply import OK
+from storage import bitmap
 from storage.events import (
     DEL,
     EXPIRE,
@@ -29,6 +30,7 @@ from storage.events import (
     RPUSH,
     SADD,
     SET,
+    SETBIT,
     SPOP,
     SREM,
     XADD,
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
 MOST_COUNT = 10**17  # far from the end of 64 bits, where one may have to be refused
 LEAST_COUNT = -MOST_COUNT
 MAX_REPLY_BYTES = 64 * 1024  # more is written piece by piece, and counted as it is
-FEW_DIGITS = 10  # of seconds: far from where a deadline does not fit
+FEW_DIGITS = 10  # of seconds or of an offset: far from what has to be refused
 LONGEST_NUMBER = 20  # characters of a number of 64 bits
 
 
@@ -183,6 +185,26 @@ def incrby_run(ctx: Session, columns: Columns) -> Replies:
 
 def decrby_run(ctx: Session, columns: Columns) -> Replies:
     return count_run(ctx, columns[1], map(neg, map(parse_int, columns[2])))
+
+
+# Bits ----------------------------------------------------------------------------------------------------------
+
+
+def setbit_run(ctx: Session, columns: Columns) -> Replies:
+    db, offsets, bits = ctx.db, columns[2], columns[3]
+    if ctx.keyspace.recording:
+        return None  # the log is told of bits that change only
+    buffer = value_of_all(db, columns, bytearray)
+    if buffer is None or not {b"0", b"1"}.issuperset(bits) or not all(map(bytes.isdigit, offsets)):
+        return None
+    if max(map(len, offsets)) > FEW_DIGITS or max(map(int, offsets)) >> 3 >= len(buffer):
+        return None
+    set_bit = bitmap.set_bit
+    replies = [set_bit(buffer, int(offset), bit == b"1") for offset, bit in zip(offsets, bits)]
+    changed = sum([reply != int(bit) for reply, bit in zip(replies, bits)])
+    if changed:
+        db.changed(columns[1][0], SETBIT, changed)
+    return replies
 
 
 # Deadlines -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from itertools import chain
 from protocol.reply import FlatMap, SetReply
 from server.key_runs import MAX_REPLY_BYTES, note_uses
 from server.number_arguments import SMALL
+from storage.deadlines import in_seconds
 from storage.types.hash import Hash
 from storage.types.list import List
 from storage.types.set import Set
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Columns = Sequence[Sequence[bytes]]
     Replies = Optional[Sequence[Any]]
 
+STRINGS = {bytes, bytearray}
+BIT_DIGITS = 9  # of an offset: far from where it is refused
 MAX_ELEMENTS = 4096  # of all the replies to a run
 SHORT_LISTS = 32  # elements; longer lists cost as much one by one
 
@@ -43,6 +46,37 @@ def exists_run(ctx: Session, columns: Columns) -> Replies:
         return None
     db.space.hits += found
     db.space.misses += len(keys) - found
+    return replies
+
+
+def pttl_run(ctx: Session, columns: Columns) -> Replies:
+    db, now_ms = ctx.db, ctx.now_ms
+    live = db.lapses
+    replies = exists_run(ctx, columns)
+    if replies is None:
+        return None
+    return [live[key] - now_ms if key in live else found - 2 for key, found in zip(columns[1], replies)]
+
+
+def ttl_run(ctx: Session, columns: Columns) -> Replies:
+    replies = pttl_run(ctx, columns)
+    return None if replies is None else list(map(in_seconds, replies))
+
+
+def getbit_run(ctx: Session, columns: Columns) -> Replies:
+    db, keys = ctx.db, columns[1]
+    values: list[Any] = list(map(db.data.get, keys))
+    if db.has_due(keys) or not STRINGS.issuperset(map(type, values)):
+        return None
+    replies = []
+    for value, text in zip(values, columns[2]):
+        if not text.isdigit() or len(text) > BIT_DIGITS:
+            return None
+        offset = int(text)
+        byte = value[offset >> 3] if offset >> 3 < len(value) else 0
+        replies.append(byte >> (~offset & 7) & 1)
+    db.space.hits += len(keys)
+    note_uses(db, keys)
     return replies
 
 

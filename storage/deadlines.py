@@ -25,6 +25,11 @@ STALE_FLOOR = 64  # rebuilding a heap smaller than this saves nothing
 NEVER_MS = 1 << 63
 
 
+def in_seconds(ms: int) -> int:
+    """Milliseconds in seconds, as TTL rounds them; what is negative is no time."""
+    return ms if ms < 0 else (ms + 500) // 1000
+
+
 class Alarm:
     """A lower bound of many deadlines, so that asking whether anything is due costs one comparison."""
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from operator import and_, or_, xor
 
+from server.key_runs import setbit_run
 from server.keyfinders import bitfield_keys
 from server.keyspecs import ACCESS, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
 from server.number_arguments import integer
+from server.read_runs import getbit_run
 from server.registry import DENYOOM, FAST, READONLY, SWELLS, WRITE, Group
 from storage import bitmap, events
 from storage.errors import (
@@ -85,6 +87,7 @@ def editable(ctx: Session, key: bytes, length: int) -> tuple[bytearray, bool]:
     since="2.2.0",
     complexity="O(1)",
     syntax="key offset value:integer",
+    together=setbit_run,
 )
 def setbit(ctx: Session, argv: Argv) -> int:
     """Set one bit of a string and return what it was."""
@@ -107,6 +110,7 @@ def setbit(ctx: Session, argv: Argv) -> int:
     since="2.2.0",
     complexity="O(1)",
     syntax="key offset",
+    together=getbit_run,
 )
 def getbit(ctx: Session, argv: Argv) -> int:
     """Return one bit of a string."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from server.deadline_arguments import any_deadline
 from server.key_runs import expire_run
 from server.keyspecs import ACCESS, RO, RW, UPDATE, one_key
+from server.read_runs import pttl_run, ttl_run
 from server.registry import FAST, READONLY, WRITE, Group
 from storage import events
+from storage.deadlines import in_seconds
 from storage.errors import CommandError
 from storage.text import c_text
 
@@ -162,10 +164,6 @@ def deadline_of(ctx: Session, key: bytes) -> int:
     return NO_DEADLINE if deadline_ms is None else deadline_ms
 
 
-def in_seconds(ms: int) -> int:
-    return ms if ms < 0 else (ms + MS_PER_S // 2) // MS_PER_S
-
-
 def remaining_ms(ctx: Session, key: bytes) -> int:
     deadline_ms = deadline_of(ctx, key)
     return deadline_ms if deadline_ms < 0 else max(0, deadline_ms - ctx.now_ms)
@@ -181,6 +179,7 @@ def remaining_ms(ctx: Session, key: bytes) -> int:
     history=(("2.8.0", "Answers -2 for a missing key."),),
     tips=("nondeterministic_output",),
     syntax="key",
+    together=ttl_run,
 )
 def ttl(ctx: Session, argv: Argv) -> int:
     """Tell in how many seconds a key expires."""
@@ -197,6 +196,7 @@ def ttl(ctx: Session, argv: Argv) -> int:
     history=(("2.8.0", "Answers -2 for a missing key."),),
     tips=("nondeterministic_output",),
     syntax="key",
+    together=pttl_run,
 )
 def pttl(ctx: Session, argv: Argv) -> int:
     """Tell in how many milliseconds a key expires."""
