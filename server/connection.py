@@ -18,16 +18,20 @@ from server.socket_options import shut_down
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, List, Sequence
 
     from server.services import Services
     from server.session import Session
 
 LARGE_BYTES = 16 * 1024  # Redis's buffers for input and output begin with about as much
 JOIN_BYTES = 64 * 1024  # output up to this long is joined into one send
-# In one write: a socket takes megabytes at once where a peer reads nothing, and everybody waits for the copy (4 ms).
-WRITE_BYTES = 256 * 1024
+# In one write, as in Redis: a socket takes megabytes at once where a peer reads nothing, and everybody waits for the
+# copy (4 ms). Four times as much cost the others 0.07 ms of their 99th percentile, and gained nothing.
+WRITE_BYTES = 64 * 1024
 MAX_VECTORS = 512  # chunks in one sendmsg; IOV_MAX is at least 1024 where it exists
+# Output that nobody reads is kept in blocks. Counting each reply at each write made 400,000 short ones cost 12 s.
+BLOCK_BYTES = 64 * 1024
+MAX_LOOSE = 1024  # chunks beside the blocks
 WOULD_BLOCK = (EAGAIN, EWOULDBLOCK)
 HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
@@ -196,8 +200,7 @@ class Connection:
                     return True
             self.stats.net_out += sent
             if out:
-                session.out_bytes = sum(map(len, out))
-                self.services.clients.judge_output(session)
+                self.count_output()
                 return False
             if session.out_bytes:
                 session.out_bytes = 0
@@ -243,6 +246,18 @@ class Connection:
             out[0] = memoryview(out[0])[left:]
         return sent
 
+    def count_output(self, more: int = 0) -> None:
+        """Count what waits to be written, `more` bytes beside `out`, and judge it by the client's limits.
+
+        Linear in what is new, over a slow reader's life: short chunks are joined once.
+        """
+        session = self.session
+        out = session.out
+        if len(out) > MAX_LOOSE + 4 * session.out_bytes // BLOCK_BYTES:
+            out[:] = in_blocks(out)
+        session.out_bytes = sum(map(len, out)) + more
+        self.services.clients.judge_output(session)
+
     # End -------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -257,3 +272,26 @@ class Connection:
         if not self.is_lent and self.services.children.is_active():
             shut_down(self.socket)
         self.socket.close()
+
+
+def in_blocks(chunks: Sequence[bytes]) -> List[bytes]:
+    """The same bytes, in chunks of at least half a block but for the last one before each that is so long by itself."""
+    blocks: List[bytes] = []
+    begun: List[bytes] = []
+    size = 0
+    for chunk in chunks:
+        length = len(chunk)
+        if length < BLOCK_BYTES // 2:
+            begun.append(chunk)
+            size += length
+            if size < BLOCK_BYTES // 2:
+                continue
+        if begun:
+            blocks.append(b"".join(begun))
+            begun = []
+            size = 0
+        if length >= BLOCK_BYTES // 2:
+            blocks.append(chunk)
+    if begun:
+        blocks.append(b"".join(begun))
+    return blocks

@@ -274,11 +274,14 @@ class Reactor:
                 except Exception:
                     self.end_faulty(connection)
         for connection in ready:
-            if connection.session.out and not connection.armed:
-                written += 1
+            if connection.session.out:
                 try:
-                    if not connection.flush():
-                        self.arm(connection)
+                    if connection.armed:
+                        connection.count_output()  # the short replies, too: no others are counted when they are made
+                    else:
+                        written += 1
+                        if not connection.flush():
+                            self.arm(connection)
                 except Exception:
                     self.end_faulty(connection)
         self.services.stats.writes += written

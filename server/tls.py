@@ -261,8 +261,7 @@ class TlsConnection(Connection):
                 break
         self.stats.net_out += written
         if out or self.chunk:
-            session.out_bytes = sum(map(len, out)) + len(self.chunk)
-            self.services.clients.judge_output(session)
+            self.count_output(len(self.chunk))
             return False
         session.out_bytes = 0
         session.soft_limit_since_ms = 0

@@ -218,6 +218,46 @@ def test_a_large_value_in_small_pieces_takes_linear_time():
     assert seconds(64 << 20) < 8 * small * 3 + 0.05
 
 
+def test_input_that_piles_up_before_any_is_taken_takes_linear_time():
+    def seconds(pieces: int) -> float:
+        parser = RequestParser()
+        piece = encode(b"SET", b"k", b"v" * 65_000)
+        start = time.process_time()
+        for _ in range(pieces):
+            parser.feed(piece)
+        assert parser.pending_bytes() == pieces * len(piece)
+        assert len(take_all(parser)) == pieces
+        return time.process_time() - start
+
+    seconds(16)
+    small = min(seconds(64) for _ in range(2))
+    assert seconds(1024) < 16 * small * 3 + 0.05
+
+
+def test_input_that_piles_up_reads_as_if_it_had_come_at_once():
+    chance = random.Random(1)
+    kinds = [
+        lambda: encode(b"SET", b"k", chance.randbytes(chance.choice((3, 70, 40_000, 200_000)))),
+        lambda: encode(b"GET", b"k") * chance.randrange(1, 900),
+        lambda: b"GET k\r\n" * chance.randrange(1, 900),
+        lambda: b'ECHO "a b"\r\n\r\n' + b"\r\n" * chance.choice((0, 5, 70_000)),
+    ]
+    for _ in range(6):
+        data = b"".join(chance.choice(kinds)() for _ in range(40))
+        parser = RequestParser()
+        found = []
+        start = 0
+        while start < len(data):
+            stop = start + chance.choice((1, 500, 70_000, 300_000))
+            parser.feed(data[start:stop])
+            start = stop
+            if chance.random() < 0.1:
+                found += [list(vector) for vector in parser.take()]
+        found += take_all(parser)
+        assert (found, parser.error) == parse(data)
+        assert not parser.pending_bytes() and not parser.has_input
+
+
 def test_a_declared_length_takes_no_memory_before_its_bytes_come():
     parser = RequestParser()
     parser.feed(b"*2\r\n$3\r\nSET\r\n$536870912\r\nabc")

@@ -361,6 +361,16 @@ def test_a_reply_past_the_hard_limit_closes_its_client_although_the_socket_would
         assert "scheduled to be closed ASAP for overcoming of output buffer limits" in server.log()
 
 
+def test_short_replies_that_nobody_reads_count_for_the_hard_limit(start_server):
+    server = start_server("--save", "", "--client-output-buffer-limit", "normal 2mb 0 0")
+    with server.wire() as wire, server.wire() as deaf:
+        wire.command("SET", "k", "v" * 400)
+        with pytest.raises(OSError):
+            for _ in range(200):  # 20 MB of replies: sockets take some megabytes
+                deaf.send((encode("GET", "k") + encode("PING")) * 500)
+        assert b"client_output_buffer_limit_disconnections:1\r\n" in wire.ask("INFO", "stats")
+
+
 @pytest.mark.parametrize("fill", [("SADD", "k", "a"), ("HSET", "k", "a", "1"), ("ZADD", "k", "1", "a")])
 def test_who_draws_more_than_its_output_may_hold_is_closed_before_the_drawing(start_server, fill):
     server = start_server("--save", "", "--client-output-buffer-limit", "normal 100000 0 0")
