@@ -100,6 +100,9 @@ class Connection:
                 self.services.log.verbose("Client closed connection " + line)
             if self.armed or session.halted & (BLOCKED | CLOSING | HELD | PAUSED):
                 session.doom()  # nobody reads what it could still be sent
+            elif not session.out and session.pending is None and not self.parser.has_input:
+                session.doom()  # nothing is left to say
+                return False
             return True
         length = len(data)
         session.net_in += length

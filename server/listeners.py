@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typing import Any, Callable, List, Sequence
 
     from server.log import Log
+    from server.services import Services
 
-MAX_ACCEPTS = 1000  # per wake-up, as in Redis
 SHORTAGE_PAUSE_S = 0.1  # after running out of descriptors: the backlog keeps the clients meanwhile
 NO_SUCH_FAMILY = (EAFNOSUPPORT, ENOPROTOOPT, EPFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT)
 SHORTAGE = (EMFILE, ENFILE, ENOBUFS, ENOMEM)
@@ -119,22 +119,25 @@ class Listener:
         kind: str,
         on_accept: Callable[[socket.socket, Any, str], None],
         on_shortage: Callable[[Listener], None],
-        log: Log,
+        services: Services,
     ) -> None:
         self.socket = sock
         self.kind = kind  # tcp, unix or tls
         self.on_accept = on_accept
         self.on_shortage = on_shortage
-        self.log = log
+        self.config = services.config
+        self.log = services.log
         self.hoped_for = 1  # sockets: the next time
 
     def __call__(self) -> None:
-        """Accept what waits, at most MAX_ACCEPTS at a time.
+        """Accept what waits, at most `max-new-connections-per-cycle` at a time.
 
         Most come alone, and to be told that there is no other costs as much as to accept one: so the first wake-up asks
         for one, and each that is not disappointed has the next ask for twice as many.
         """
-        for _ in range(self.hoped_for):
+        config = self.config
+        most = config.max_new_tls_connections_per_cycle if self.kind == "tls" else config.max_new_connections_per_cycle
+        for _ in range(min(self.hoped_for, most)):
             try:
                 sock, address = self.socket.accept()
             except OSError as error:
@@ -146,7 +149,7 @@ class Listener:
                     self.log.warning("Accepting client connection: %s" % (error.strerror or error))
                 return
             self.on_accept(sock, address, self.kind)
-        self.hoped_for = min(2 * self.hoped_for, MAX_ACCEPTS)
+        self.hoped_for = min(2 * self.hoped_for, most)
 
     def close(self) -> None:
         self.socket.close()

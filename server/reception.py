@@ -57,7 +57,6 @@ class Reception:
             self.turn_away(sock, DENIED)
             return
         services.stats.connections_received += 1
-        services.keyspace.clock.refresh()
         session = services.clients.new()
         session.descriptor = sock.fileno()
         if kind == "unix":

@@ -121,10 +121,6 @@ class Selector:
         twin.channels = dict(self.channels)
         return twin
 
-    @property
-    def is_unrestricted(self) -> bool:
-        return self.all_commands and self.all_keys and self.all_channels
-
     # Rules -----------------------------------------------------------------------------------------------------
 
     def obey(self, rule: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from time import monotonic
 
 import pytest
@@ -196,3 +197,48 @@ def test_a_turn_hears_some_of_a_crowd_and_the_next_turns_the_others():
         for ours, theirs in pairs:
             ours.close()
             theirs.close()
+
+
+@pytest.mark.parametrize("most", [10, 3])
+def test_no_turn_lets_more_clients_in_than_max_new_connections_per_cycle(app, most):
+    app.config.max_new_connections_per_cycle = most
+    with ExitStack() as stack:
+        for _ in range(40):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(app.config.unixsocket)
+        counts = [0]
+        while counts[-1] < 40:
+            app.reactor.turn(0.1)
+            counts.append(len(app.services.clients))
+        assert max(after - before for before, after in zip(counts, counts[1:])) == most
+
+
+def test_who_is_in_is_answered_before_others_are_let_in(app, monkeypatch):
+    with connect(app) as inside, socket.socket(socket.AF_UNIX) as outside:
+        answers = []
+        inside.setblocking(False)
+        (listener,) = app.listening.listeners
+        accept = listener.on_accept
+
+        def look_then_accept(*new):
+            answers.append(inside.recv(100))
+            accept(*new)
+
+        monkeypatch.setattr(listener, "on_accept", look_then_accept)
+        outside.connect(app.config.unixsocket)
+        outside.sendall(b"PING\r\n")
+        inside.sendall(b"PING\r\n")
+        app.reactor.turn(0.1)
+        assert answers == [b"+PONG\r\n"]
+        outside.settimeout(5)
+        app.reactor.turn(0.1)
+        assert outside.recv(100) == b"+PONG\r\n"
+
+
+def test_what_a_new_client_has_sent_already_is_run_in_the_turn_that_lets_it_in(app):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(app.config.unixsocket)
+        client.sendall(b"PING\r\n")
+        app.reactor.turn(0.1)
+        assert client.recv(100) == b"+PONG\r\n"
