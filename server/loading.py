@@ -199,7 +199,7 @@ class Loader:
         keyspace = services.keyspace
         self.is_loading = True
         self._count_from(total_bytes)
-        self.kept_rules = (keyspace.keeps_lapsed, keyspace.hides_lapsed, keyspace.dirty)
+        self.kept_rules = (keyspace.keeps_lapsed, keyspace.hides_lapsed)
         keyspace.keeps_lapsed = True
         keyspace.hides_lapsed = False
         services.dispatch.mode |= admission.LOADING_DATA
@@ -231,7 +231,7 @@ class Loader:
         keyspace = services.keyspace
         keyspace.changes.clear()
         keyspace.expired_fields_log.clear()
-        keyspace.keeps_lapsed, keyspace.hides_lapsed, keyspace.dirty = self.kept_rules
+        keyspace.keeps_lapsed, keyspace.hides_lapsed = self.kept_rules
         services.dispatch.mode &= ~admission.LOADING_DATA
         services.dispatch.propagation.sinks = self.sinks
         services.dispatch.refresh_recording()
