@@ -337,6 +337,12 @@ class Dispatcher:
         if self.observe_slow is not None:
             self.observe_slow(session, spec, argv, elapsed_ns)
 
+    def note_call(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], elapsed_ns: int) -> None:
+        """Count a command that was run elsewhere, as one that ran here."""
+        self.stats.commands[spec.id].count(1, elapsed_ns)
+        if elapsed_ns > self.slow_floor_ns and self.observe_slow is not None:
+            self.observe_slow(session, spec, argv, elapsed_ns)
+
     def end_of_turn_for(self, session: Session) -> None:
         """What stands between a command that may have changed the rules and the next vector."""
         if session.reply_mode != REPLY_ON and session.waiter is None:

@@ -222,7 +222,9 @@ class Applier:
             if spec.name in SPECIAL:
                 before = done + sum([len(encode_record(vector)) for vector in vectors[first:place]])
                 after = before + len(encode_record(argv)) if len(vectors) > 1 else len(raw)
+                started_ns = perf_counter_ns()
                 self.run_special(spec, argv, raw[done:before], raw[before:after])
+                dispatch.note_call(self.session, spec, argv, perf_counter_ns() - started_ns)
                 done, first = after, place + 1
             elif self._transaction is not None:
                 self._transaction.append(argv)

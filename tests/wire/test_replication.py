@@ -423,6 +423,8 @@ def test_a_snapshot_and_the_commands_after_it_arrive_in_any_split(replica, bare_
             bare_master.link.sendall(small[at : at + step])
         bare_master.link.sendall(data[len(small) :])
         until(lambda: info(client)["slave_repl_offset"] == str(1000 + len(STREAM)), "all is applied")
+        counted = client.ask("INFO", "commandstats")
+        assert b"cmdstat_multi:calls=1," in counted and b"cmdstat_exec:calls=1," in counted
         client.command("SELECT", "1")
         assert client.ask("GET", "a") == b"\r\n*1\r\n$4\r\nPING\r\n"
         assert client.ask("STRLEN", "big") == 100_000
