@@ -10,8 +10,9 @@ then.
 
 Two ways through the same grammar. `split_run` splits up to 64 KiB on CRLF and compares every piece's length with its
 declared header: that check is what makes splitting safe, since a value may contain CRLF, and it lets whole columns of a
-run of commands of one shape be checked at C speed. Whatever it does not recognise is left, untouched, to the
-incremental parser, which alone decides what is legal. A declared length is never trusted and never skipped.
+run of commands of one shape be checked at C speed. Packets of different commands that come again and again are checked
+at once, too (protocol.patterns). Whatever it does not recognise is left, untouched, to the incremental parser, which
+alone decides what is legal. A declared length is never trusted and never skipped.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections import deque
 from itertools import chain
 
 from protocol.encoder import BULK, header_of
+from protocol.patterns import PATTERNS
 from storage.numeric import parse_int
 from storage.text import UnbalancedQuotes, split_arguments
 
@@ -391,6 +393,27 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
         if list(map(header_of, map(len, arguments))) == pieces[1::2]:
             return [arguments], len(data) - len(tail)
         return [], 0
+    if not total:
+        return [], 0
+    head = pieces[0]
+    unknown = total + 1  # lines of a command that is not one
+    stride = STRIDES.get(head, unknown)
+    if stride + 2 < total and pieces[stride] == head and pieces[stride + 2] == pieces[2]:
+        run = _run_length(pieces, 0, stride)
+        cut = pieces[run * stride :] if run else pieces
+        if run and (not cut or len(cut) < 2 * ARGUMENT_COUNT.get(cut[0], 0) + 1):
+            # One command many times, and perhaps one more that the end of the buffer cut in two.
+            columns = _columns(pieces, 0, stride, run)
+            if columns is None:
+                return _split_one_by_one(pieces)
+            used = len(data) - len(tail) - sum(map(len, cut)) - 2 * len(cut)
+            return Run(columns, data[:used]), used
+    if total in PATTERNS:
+        for place, line, pattern in PATTERNS[total]:
+            if pieces[place] == line:
+                known = pattern.take(pieces)
+                if known is not None:
+                    return known, len(data) - len(tail)
     start = 0
     look_again = 0
     vectors: List[Vector] = []
@@ -399,9 +422,7 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
     stride_of = STRIDES.get
     while start < total:
         head = pieces[start]
-        stride = stride_of(head)
-        if stride is None:
-            break
+        stride = stride_of(head, unknown)
         stop = start + stride
         if stop > total:
             break
@@ -412,14 +433,7 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
                 columns = _columns(pieces, start, stride, run)
                 if columns is None or (unproved and not _fit(unproved, headers)):
                     return _split_one_by_one(pieces)
-                begun = start
                 start += run * stride
-                if not begun:
-                    cut = pieces[start:]
-                    if not cut or len(cut) < 2 * ARGUMENT_COUNT.get(cut[0], 0) + 1:
-                        # Nothing else, but perhaps a command that the end of the buffer cut in two.
-                        used = len(data) - len(tail) - sum(map(len, cut)) - 2 * len(cut)
-                        return Run(columns, data[:used]), used
                 vectors += unproved
                 vectors += zip(*columns)
                 unproved = []
@@ -434,6 +448,7 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
     vectors = vectors + unproved if vectors else unproved
     if start == total:
         used = len(data) - len(tail) if vectors else 0
+        PATTERNS.note(vectors, total)
     else:
         used = sum(map(len, pieces[:start])) + 2 * start
     return vectors, used

