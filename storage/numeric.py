@@ -35,6 +35,7 @@ _UNDERSCORE = 95  # Python's grammar allows it between digits, C's does not
 
 _INFINITIES = (b"inf", b"infinity")
 _INF = float("inf")
+_ENDS = {b"-inf": -_INF, b"+inf": _INF, b"inf": _INF}  # as ranges are mostly left open
 
 # The x87 extended format: significand, unit of the smallest subnormal, first power of two out of range.
 _SIGNIFICAND_BITS = 64
@@ -194,7 +195,7 @@ def _parse_hexadecimal(text: Bytes) -> float:
     return number
 
 
-def parse_score_bound(text: Bytes) -> tuple[float, bool]:
+def parse_score_bound(text: bytes) -> tuple[float, bool]:
     """Read one end of a score range: (bound, whether it is excluded). Else ValueError.
 
     `(1.5` excludes its end. The number is read more loosely than elsewhere, as Redis does: leading space is
@@ -202,6 +203,9 @@ def parse_score_bound(text: Bytes) -> tuple[float, bool]:
     """
     if text.isdigit() and len(text) < SHORT_DIGITS:
         return float(text), False  # 0.4 -> 0.2 us
+    end = _ENDS.get(text)
+    if end is not None:
+        return end, False  # 1.0 -> 0.2 us
     excluded = text[:1] == b"("
     if excluded:
         text = text[1:]

@@ -134,10 +134,12 @@ def answer_plainly(ctx: Session, argv: Argv, is_by_score: bool, reverse: bool) -
         return []
     if bounds is None:
         start, stop = resolve(start, stop, len(value))
-    else:
+    elif reverse:
         start, stop = value.interval(bounds)
-        if reverse:
-            start, stop = len(value) - stop, len(value) - start
+        start, stop = len(value) - stop, len(value) - start
+    else:
+        columns = value.select(bounds)
+        return columns[0] if len(argv) == 4 else ScoredMembers(*columns)
     if len(argv) == 4:
         return value.members(start, stop, reverse)
     return ScoredMembers(*value.columns(start, stop, reverse))

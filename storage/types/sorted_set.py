@@ -62,6 +62,7 @@ CHUNK_MAX = 1000  # 10^5 entries grow at 1.5 us each from 256 to 1000, 1.9 at 20
 CHUNK_FILL = 500  # entries a chunk gets when many are built at once
 CHUNK_MIN = 125  # a smaller chunk joins a neighbour if together they leave room to grow
 CHUNK_JOINED = 750
+FEW_CHUNKS = 32  # lengths of fewer are added up, those of more come from the tree
 ORDER_SAMPLE = 64  # entries in order that make it likely that all are
 
 # What `add` did.
@@ -216,13 +217,10 @@ class SortedSet(Table):
                 return bounds.walk(self.columns(0, len(self))[0], reverse)
             start = self._lex_position(chunks, bounds.low_side, bounds.low, bounds.low_excluded)
             stop = self._lex_position(chunks, bounds.high_side, bounds.high, not bounds.high_excluded)
-        elif len(chunks) == 1:
-            scores = self._scores[0]  # of a small set: 0.9 -> 0.4 us
-            start = (bisect_right if bounds.low_excluded else bisect_left)(scores, bounds.low)
-            stop = (bisect_left if bounds.high_excluded else bisect_right)(scores, bounds.high)
         else:
-            start = self._score_position(bounds.low, bounds.low_excluded)
-            stop = self._score_position(bounds.high, not bounds.high_excluded)
+            chunk, start, count = self._span(bounds)
+            start += self._before(chunk)
+            stop = start + count
         return start, max(start, stop)
 
     def is_walked(self) -> bool:
@@ -231,6 +229,8 @@ class SortedSet(Table):
 
     def count(self, bounds: Bounds) -> int:
         """How many entries are within bounds."""
+        if bounds.__class__ is ScoreRange:
+            return self._span(bounds)[2]
         start, stop = self.interval(bounds)
         return stop - start
 
@@ -276,16 +276,7 @@ class SortedSet(Table):
             members = chunks[0][start:stop]
             scores = self._scores[0][start:stop]
         else:
-            chunk, place = self._find(start)
-            members = []
-            scores = []
-            wanted = stop - start
-            while wanted > 0:
-                members += chunks[chunk][place : place + wanted]
-                scores += self._scores[chunk][place : place + wanted]
-                wanted = stop - start - len(members)
-                chunk += 1
-                place = 0
+            members, scores = self._walk(*self._find(start), stop - start)
         if reverse:
             members.reverse()
             scores.reverse()
@@ -293,6 +284,10 @@ class SortedSet(Table):
 
     def select(self, bounds: Bounds, reverse: bool = False, offset: int = 0, count: int = -1) -> Columns:
         """The members and scores within bounds, as two lists: `count` (negative: all) from `offset` on."""
+        if bounds.__class__ is ScoreRange and not reverse and not offset:
+            # No rank is asked for: ten of 10,000, 2.3 -> 1.2 us.
+            chunk, place, size = self._span(bounds)
+            return self._walk(chunk, place, count if 0 <= count < size else size)
         if offset > 0 and isinstance(bounds, LexRange) and self and self.is_walked():
             start, stop = bounds.walk(self.columns(0, len(self))[0], reverse, offset)
             offset = 0
@@ -587,13 +582,35 @@ class SortedSet(Table):
             return len(chunks) - 1, len(chunks[-1]) - from_end
         return find(self._sums(), rank)
 
-    def _score_position(self, score: float, after: bool) -> int:
-        """How many entries have a lower score (or the same, if `after`)."""
-        search = bisect_right if after else bisect_left
-        chunk = search(self._last_scores, score)
-        if chunk == len(self._last_scores):
-            return len(self)
-        return self._before(chunk) + search(self._scores[chunk], score)
+    def _span(self, bounds: ScoreRange) -> tuple[int, int, int]:
+        """The chunk and the place in it where a range of scores begins, and how many entries it has."""
+        chunks, last_scores = self._ordered(), self._last_scores
+        search = bisect_right if bounds.low_excluded else bisect_left
+        first = search(last_scores, bounds.low) if len(chunks) > 1 else 0
+        start = search(self._scores[first], bounds.low) if first < len(chunks) else 0
+        search = bisect_left if bounds.high_excluded else bisect_right
+        last = search(last_scores, bounds.high) if len(chunks) > 1 else 0
+        stop = search(self._scores[last], bounds.high) if last < len(chunks) else 0
+        if last < first:
+            return first, start, 0
+        if last > first:
+            few = last - first < FEW_CHUNKS
+            stop += sum(map(len, chunks[first:last])) if few else self._before(last) - self._before(first)
+        return first, start, max(stop - start, 0)
+
+    def _walk(self, chunk: int, place: int, count: int) -> Columns:
+        """So many members and scores from a place on. They are there."""
+        chunks = self._ordered()
+        if not count:
+            return [], []
+        members = chunks[chunk][place : place + count]
+        scores = self._scores[chunk][place : place + count]
+        while len(members) < count:
+            chunk += 1
+            wanted = count - len(members)
+            members += chunks[chunk][:wanted]
+            scores += self._scores[chunk][:wanted]
+        return members, scores
 
     def _lex_position(self, chunks: list[list[bytes]], side: int, member: bytes, after: bool) -> int:
         """How many members are lower (or the same, if `after`), taking the whole set as ordered by member."""
