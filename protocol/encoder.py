@@ -174,8 +174,19 @@ def encode_short_lists(lists: Sequence[Sequence[bytes]], sign: bytes) -> bytes:
     `sign` is the byte that their heads begin with.
     """
     values = list(chain.from_iterable(lists))
-    parts: list[bytes] = [CRLF] * (2 * len(values) + 1)
-    parts[0:-1:2] = map(lead_of, map(len, values))
+    lengths = list(map(len, values))
+    parts: list[bytes] = []
+    if values and lengths.count(lengths[0]) == len(lengths):
+        lead = lead_of(lengths[0])  # all strings of one length: 0.8 -> 0.6 us
+        for one in lists:
+            parts.append(b"\r\n%b%d" % (sign, len(one)))
+            if one:
+                parts += (lead, lead.join(one))
+        parts[0] = parts[0][2:]
+        parts.append(CRLF)
+        return b"".join(parts)
+    parts = [CRLF] * (2 * len(values) + 1)
+    parts[0:-1:2] = map(lead_of, lengths)
     parts[1::2] = values
     place = 0
     heads = b""  # of lists that have begun, those of empty ones included
@@ -309,8 +320,7 @@ def encode_mixed(values: Sequence[Any], table: Table, head: bytes) -> bytes:
         kind = kinds.pop()
         if kind is int:  # as SMISMEMBER answers: 0.13 -> 0.06 us each
             return head + b":%d\r\n" * len(values) % tuple(values)
-        encode = table[kind]
-        return head + b"".join([encode(value) for value in values])
+        return head + b"".join(map(table[kind], values))
     return head + b"".join([table[value.__class__](value) for value in values])
 
 
@@ -377,8 +387,7 @@ def _named2(value: ByName) -> bytes:
     return b"*%d\r\n%b" % (len(value.items), encode_named(value, RESP2, b"*2\r\n"))
 
 
-def _float2(value: float) -> bytes:
-    return encode_bulk(score_text(value))
+_float2: Callable[[float], bytes] = ScoreTexts(encode_bulk).__getitem__
 
 
 def _bool2(value: bool) -> bytes:
@@ -495,8 +504,7 @@ def _scored3(value: ScoredMembers) -> bytes:
     return array_head_of(len(value.names)) + b"".join(entries)
 
 
-def _float3(value: float) -> bytes:
-    return b",%b\r\n" % score_text(value)
+_float3: Callable[[float], bytes] = ScoreTexts(b",%b\r\n".__mod__).__getitem__
 
 
 def _bool3(value: bool) -> bytes:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, Optional
 
     from server.session import Session
+    from storage.database import Database
 
     Columns = Sequence[Sequence[bytes]]
     Replies = Optional[Sequence[Any]]
@@ -37,7 +38,11 @@ SHORT_LISTS = 32  # elements; longer lists cost as much one by one
 
 
 def exists_run(ctx: Session, columns: Columns) -> Replies:
-    db, keys = ctx.db, columns[1]
+    return exist(ctx.db, columns[1])
+
+
+def exist(db: Database, keys: Sequence[bytes]) -> list[int] | None:
+    """1 for each key that is there, 0 for others; None where that has to be seen key by key."""
     if db.has_due(keys):
         return None
     replies = [1 if key in db.data else 0 for key in keys]

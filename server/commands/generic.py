@@ -11,8 +11,8 @@ from protocol.reply import OK, Status
 from server.key_runs import delete_run
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, key_range, one_key
 from server.number_arguments import int32
-from server.read_runs import exists_run
-from server.registry import DENYOOM, FAST, READONLY, SWELLS, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
+from server.read_runs import exist, exists_run
+from server.registry import COLUMNS_PAY, DENYOOM, FAST, READONLY, SWELLS, TOUCHES_ARBITRARY_KEYS, WALKS, WRITE, Group
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage import events
 from storage.errors import (
@@ -113,8 +113,11 @@ def allocations(value: Any, ctx: Session) -> int:
 )
 def exists(ctx: Session, argv: Argv) -> int:
     """Count which of the keys exist; a key named twice counts twice."""
-    view = ctx.db.view
-    return sum([view(key) is not None for key in argv[1:]])
+    found = exist(ctx.db, argv[1:]) if COLUMNS_PAY else None
+    if found is None:
+        view = ctx.db.view
+        found = [view(key) is not None for key in argv[1:]]
+    return sum(found)
 
 
 @generic.command(
