@@ -14,7 +14,7 @@ from time import perf_counter_ns
 from protocol.encoder import encode_run, error_line
 from protocol.parser import Run
 from protocol.patterns import Patterned
-from protocol.reply import NO_REPLY, NULL_ARRAY, OK, Constant
+from protocol.reply import NO_REPLY, NULL_ARRAY, OK, Block, Constant
 from server.admission import IN_MULTI, MEMORY_LIMITED, MONITORED, NO_TOUCH, RESTRICTED, TRACKING
 from server.dispatch import (
     BUDGET_NS,
@@ -261,9 +261,13 @@ class Batches:
             else:
                 if reply.__class__ is bytes:
                     dispatch.append_large(session, reply, append)
+                elif reply.__class__ is Block:
+                    append(dispatch.block(session, spec, argv, reply))
+                    if session.waiter is not None:
+                        counters.calls -= 1  # it counts when it is served
                 else:
                     dispatch.put_out(session, encoders[reply.__class__](reply), append)
-                if session.halted:  # that was too much output
+                if session.halted:  # it waits, or that was too much output
                     append = discard
                     is_heard = True  # so that somebody asks, below
             now = perf_counter_ns()
@@ -282,10 +286,13 @@ class Batches:
                         dispatch.end_of_turn_for(session)
                         break
             if is_heard and not is_inside:
+                if session.halted:
+                    dispatch.end_of_turn_for(session)
+                    break
                 if dispatch.deferred or dispatch.deferred_last or dispatch.services.blocking.ready:
                     dispatch.end_of_turn_for(session)
-                if session.halted:
-                    break
+                    if session.halted:
+                        break
         else:
             pending = None
         session.command = plan.last if pending is None else spec

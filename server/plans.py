@@ -7,6 +7,8 @@ them. Owns no rule of its own: what is not plainly in order has no plan. Must no
 
 from __future__ import annotations
 
+from server.registry import BLOCKING, NOT_PLAIN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Sequence, Tuple
@@ -77,8 +79,9 @@ class Plans(dict):
                 steps[begun] = (None, steps[begun][1], opening)
                 steps.append((None, counters, None))
                 begun = -1
-            elif spec.is_plain and (spec.has_keys or spec.publishes):
-                # Anything else that is plain may change what was asked before the first step, as SELECT does.
+            elif (spec.is_plain or spec.flags & NOT_PLAIN == BLOCKING) and (spec.has_keys or spec.publishes):
+                # Anything else that is plain may change what was asked before the first step, as SELECT does. XREAD and
+                # XREADGROUP may have to wait, which most of them do not ask for.
                 if begun >= 0 and spec.together is not None and specs[place : place + MIN_TOGETHER].count(spec) > 2:
                     return None  # neighbours that are better run as columns
                 steps.append((spec.handler, counters, spec))
