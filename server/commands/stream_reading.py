@@ -101,12 +101,13 @@ def xread(ctx: Session, argv: Argv) -> Any:
 )
 def xreadgroup(ctx: Session, argv: Argv) -> Any:
     """Return new entries of several streams to one consumer of a group, or what it has pending; may wait."""
-    options = Reading(argv, True, ctx.now_ms)
+    db = ctx.db
+    now_ms = db.clock.now_ms
+    options = Reading(argv, True, now_ms)
     assert options.group is not None
-    read_as = ctx.db.read_as
     wanted: list[tuple[bytes, Stream, ConsumerGroup, int | None]] = []
     for key, text in zip(options.keys, options.ids):
-        stream = read_as(key, Stream)
+        stream = db.read_as(key, Stream)
         group = None if stream is None else stream.groups.get(options.group)
         if stream is None or group is None:
             raise CommandError(NO_GROUP % (c_text(key), c_text(options.group)))
@@ -115,20 +116,20 @@ def xreadgroup(ctx: Session, argv: Argv) -> Any:
         wanted.append((key, stream, group, None if text == b">" else strict_id(text)))
     found: list[tuple[bytes, Any]] = []
     ctx.propagate_nothing()
-    ctx.keyspace.hits += len(wanted)  # Redis looks every stream up twice, and INFO shows it
+    db.space.hits += len(wanted)  # Redis looks every stream up twice, and INFO shows it
     for key, stream, group, above in wanted:
         consumer = group.consumers.get(options.consumer)
         if consumer is None:
-            consumer = group.add_consumer(options.consumer, ctx.now_ms)
-            ctx.db.changed(key, events.XGROUP_CREATECONSUMER, 1)
+            consumer = group.add_consumer(options.consumer, now_ms)
+            db.changed(key, events.XGROUP_CREATECONSUMER, 1)
             if options.acknowledges:
                 ctx.propagate_as(b"XGROUP", b"CREATECONSUMER", key, options.group, options.consumer)
-        consumer.seen_ms = ctx.now_ms
+        consumer.seen_ms = now_ms
         if above is not None and above != MAX_ID:
-            found.append((key, history(stream, consumer, above, options.count or -1, ctx.now_ms)))
-        elif len(stream) and group.last_id < stream.log.last_live_id():
+            found.append((key, history(stream, consumer, above, options.count or -1, now_ms)))
+        elif group.last_id < stream.log.last_live_id():
             found.append((key, deliver(ctx, key, stream, group, consumer, options)))
-            ctx.keyspace.dirty += 1
+            db.space.dirty += 1
     if found:
         return ByName(found)
     if options.block_ms is None:
@@ -143,14 +144,16 @@ def deliver(
     ids, texts, bodies = stream.log.entries(group.last_id + 1, MAX_ID, options.count or -1)
     assert options.group is not None
     stream.advance(group, ids)
+    is_recording = ctx.db.space.recording  # asked here, too: two IDs need not be formatted for nobody
     if not options.acknowledges:
-        group.deliver(ids, consumer, ctx.now_ms)
-        consumer.active_ms = ctx.now_ms
-        if ctx.keyspace.recording:
+        now_ms = ctx.db.clock.now_ms
+        group.deliver(ids, consumer, now_ms)
+        consumer.active_ms = now_ms
+        if is_recording:
             for entry_id in ids:
                 pending = group.pending.by_id[entry_id]
                 ctx.propagate_as(*claim_form(key, options.group, entry_id, entry_id, pending))
-    if ctx.keyspace.recording:  # asked here, too: two IDs need not be formatted for nobody
+    if is_recording:
         ctx.propagate_as(*group_form(key, options.group, group))
     return Entries(zip(texts, bodies))
 

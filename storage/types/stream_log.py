@@ -241,21 +241,20 @@ class StreamLog:
                 some, their_texts, their_bodies = node.unpack()
             else:
                 self._enter(node)
-                some, their_texts, their_bodies = node.ids, node.texts, node.bodies
-                if not whole:
-                    low = bisect_left(some, start)
-                    high = bisect_right(some, end)
-                    if 0 <= count < high - low + len(ids):
-                        high = low + count - len(ids)
-                    some = some[low:high]
-                    their_texts = their_texts[low:high]
-                    their_bodies = their_bodies[low:high]
+                some = node.ids
+                low = 0 if start <= node.first_id else bisect_left(some, start)
+                high = len(some) if node.last_id <= end else bisect_right(some, end)
+                if 0 <= count < high - low + len(ids):
+                    high = low + count - len(ids)
+                some = some[low:high]
+                their_texts = node.texts[low:high]
+                their_bodies = node.bodies[low:high]
             if ids:
                 ids += some
                 texts += their_texts
                 bodies += their_bodies
             else:
-                ids, texts, bodies = some[:], their_texts[:], their_bodies[:]
+                ids, texts, bodies = some, their_texts, their_bodies
             index += 1
             if 0 <= count <= len(ids):
                 break

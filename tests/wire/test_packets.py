@@ -176,6 +176,27 @@ def test_waiters_and_watchers_hear_of_what_a_plan_does_in_its_order(server, wire
         assert watcher.ask("EXEC") is None
 
 
+def test_a_reader_that_waits_in_a_plan_goes_on_behind_it_when_it_is_served(server, wire):
+    read = ("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "st", ">")
+    packet = [("MULTI",), read, ("EXEC",), ("SET", "k", "v"), read, ("GET", "k"), ("SET", "k", "w")]
+    wire.ask("XGROUP", "CREATE", "st", "g", "$", "MKSTREAM")
+    asked = list(packet)
+    asked[1] = asked[4] = ("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "st", ">")
+    learn(wire, *asked)
+    wire.ask("XGROUP", "CREATE", "st", "g", "$", "MKSTREAM")
+    with server.wire() as other:
+        wire.send(encode_all(packet))
+        assert wire.read_many_raw(4) == [OK, QUEUED, b"*1\r\n*-1\r\n", OK]
+        while b"blocked_clients:1" not in other.ask("INFO", "clients"):
+            pass
+        assert other.ask("GET", "k") == b"v"
+        other.ask("XADD", "st", "1-1", "f", "x")
+        entry = b"*1\r\n*2\r\n$2\r\nst\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nx\r\n"
+        assert wire.read_many_raw(3) == [entry, b"$1\r\nv\r\n", OK]
+        assert counted(wire, "xreadgroup")["xreadgroup"] == (2, 0, 0)
+        assert in_one_packet(wire, *asked)[4] == b"*-1\r\n"
+
+
 def test_a_message_to_oneself_follows_the_reply_to_its_command(wire3):
     packet = [("SET", "k", "v"), ("PUBLISH", "c", "m"), ("GET", "k"), ("MULTI",), ("PUBLISH", "c", "n"), ("GET", "k")]
     packet += [("EXEC",)]
