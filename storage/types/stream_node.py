@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MARSHAL_VERSION = 2  # later versions look for repeated objects: twice the time, nothing found
 # At most: flags, milliseconds, sequence, numbers of fields and items of an entry whose ID is near the node's first.
 ENTRY_OVERHEAD = 2 + 6 + 4 + 3 + 3
+ALL = 1 << 62
 
 
 class Node:
@@ -37,6 +38,7 @@ class Node:
         "count",
         "slots",
         "fields",
+        "fields_bytes",
         "size",
         "unmeasured",
         "ids",
@@ -51,6 +53,7 @@ class Node:
         self.count = 0
         self.slots = 0
         self.fields = fields
+        self.fields_bytes = sum(map(len, fields))
         # The first element group: live entries, deleted ones, the fields with their number, a terminator.
         self.size = FRAME_BYTES + 2 + 2 + packed_int_size(len(fields)) + 2
         self.size += sum(map(packed_size, fields))
@@ -102,14 +105,26 @@ class Node:
         if not self.ids:
             self.ids, self.texts, self.bodies = self.unpack()
 
-    def measure(self) -> None:
-        """Replace the upper bound of the newest entries' sizes by their exact sizes."""
-        pending = self.unmeasured
-        if not pending:
-            return
-        for entry_id, body in zip(self.ids[-pending:], self.bodies[-pending:]):
-            self.size += self.entry_size(entry_id, body) - upper_bound(body)
-        self.unmeasured = 0
+    def upper_bound(self, body: Body, length: int) -> int:
+        """Return at least what `entry_size` returns, cheaply. `length` is that of all items."""
+        count = len(body)
+        if count > 2 and body[::2] == self.fields:
+            # The fields are there already: so 100 entries of three mostly need no exact look, 0.7 us each.
+            count >>= 1
+            length -= self.fields_bytes
+        return length + (2 if length < 64 else 10) * count + ENTRY_OVERHEAD
+
+    def measure(self, excess: int = ALL) -> None:
+        """Replace upper bounds of entries' sizes by exact sizes, the oldest first, until `excess` bytes are found."""
+        first = len(self.bodies) - self.unmeasured
+        for place in range(first, len(self.bodies)):
+            body = self.bodies[place]
+            found = self.upper_bound(body, sum(map(len, body))) - self.entry_size(self.ids[place], body)
+            self.size -= found
+            self.unmeasured -= 1
+            excess -= found
+            if excess < 0:
+                break
 
     def entry_size(self, entry_id: int, body: Body) -> int:
         """Return the bytes an entry takes in a packed node: flags, relative ID, items, their number."""
@@ -125,9 +140,3 @@ class Node:
             items = body
             size += packed_int_size(fields) + packed_int_size(2 * fields + 4)
         return size + sum(map(packed_size, items))
-
-
-def upper_bound(body: Body) -> int:
-    """Return at least what `entry_size` returns, cheaply."""
-    length = sum(map(len, body))
-    return length + (2 if length < 64 else 10) * len(body) + ENTRY_OVERHEAD
