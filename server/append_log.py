@@ -76,6 +76,7 @@ class AppendLog:
         self.retry_timer: Optional[Timer] = None
         self.rewrite_at = 1 << 63  # bytes
         self.on_growth: Callable[[], None] = lambda: None
+        self.on_operations: Callable[[int], None] = lambda count: None  # told how many there were
         self.on_state: Callable[[], Any] = lambda: None  # whether writes are to be refused may have changed
         self.on_synced: List[Callable[[int], None]] = []  # told of each new `synced`
         self.config.on_change("appendfsync", self.follow_policy)
@@ -125,12 +126,16 @@ class AppendLog:
         """Turn the records into bytes."""
         runs, self.runs = self.runs, []
         now_ms = self.services.keyspace.clock.now_ms
+        count = 0
         for number, operations in runs:
             if operations:
+                count += len(operations)
                 data = self.encoder.encode_all(number, operations, now_ms)
                 self.buffer.append(data)
                 self.buffered += len(data)
                 self.fed += len(data)
+        if count:
+            self.on_operations(count)
 
     def discard(self) -> None:
         """Forget what is not written: it belongs to no file any more."""

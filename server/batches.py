@@ -159,7 +159,7 @@ class Batches:
             return False
         if log is not None and dispatch.changes:
             dispatch.keyspace.dirty += dispatch.changes.pop()[3]
-            log.append(batch.source)
+            dispatch.propagation.add_source(log, batch.source, len(words))
             dispatch.propagation.note_writer(session)
         session.command = spec
         dispatch.put_out(session, encode_run(replies, session.encoders), session.out.append)

@@ -141,7 +141,13 @@ class Propagation:
         run = self.lone_run(number)
         count = len(vectors)
         if run is not None and run[-count:] == vectors:
-            run[-count:] = (source,)
+            del run[-count:]
+            self.add_source(run, source, count)
+
+    def add_source(self, run: List[Any], source: bytes, count: int) -> None:
+        """Add to a `lone_run` the bytes that so many operations came as."""
+        run.append(source)
+        self.dispatch.services.replication.note_logged(count - 1)  # it will be taken for one
 
     def flush(self, are_related: bool = True) -> None:
         """Hand the unit's operations to every sink, as one transaction unless they have nothing to do with one another:

@@ -85,6 +85,7 @@ class Replication:
         info.on_reset.append(self.reset_statistics)
         lifecycle = services.lifecycle
         services.persistence.snapshots.replication = self.saved_facts
+        self.append_log.on_operations = self.note_logged
         lifecycle.steps.insert(0, self.stop)
         lifecycle.is_ready = self.all_have_everything
         lifecycle.on_waiting = self.on_shutdown_waiting
@@ -136,8 +137,15 @@ class Replication:
     @property
     def offset(self) -> int:
         """How long the history is, this very command's operations not counted."""
+        if self.history.backlog is None:
+            self.append_log.encode()
         self.feed.encode()
         return self.history.offset
+
+    def note_logged(self, count: int) -> None:
+        """Operations went to the log. As in Redis they lengthen a history that nobody keeps, by one each."""
+        if self.history.backlog is None and not self.is_replica:
+            self.history.offset += count
 
     def failover_state(self) -> str:
         return self.failover.state if self.failover is not None else "no-failover"
@@ -274,6 +282,7 @@ class Replication:
         """There is a replica: from now on the stream is kept."""
         history = self.history
         if history.backlog is None:
+            self.append_log.encode()
             if not self.is_replica:
                 history.begin()
                 self.log.notice(

@@ -267,7 +267,7 @@ PIPELINES = [
 
 
 def test_the_log_of_a_pipeline_is_that_of_its_commands_one_by_one(start_server):
-    logs = []
+    logs, offsets = [], []
     for together in (True, False):
         server = start_server(*LOG)
         with server.wire() as wire:
@@ -277,9 +277,12 @@ def test_the_log_of_a_pipeline_is_that_of_its_commands_one_by_one(start_server):
                 else:
                     for command in pipeline:
                         wire.command(*command)
+            offsets.append(int(info(wire, "master_repl_offset")))
         logs.append((server.directory / "appendonlydir" / "appendonly.aof.1.incr.aof").read_bytes())
     assert logs[0] == logs[1]
     assert logs[0].count(b"$3\r\nSET\r\n") == 14  # with those that GETSET became, without that which NX refused
+    operations = logs[0].count(b"*") - logs[0].count(b"SELECT")
+    assert offsets == [operations] * 2  # longer by one each, as in Redis, while nobody replicates
 
 
 def test_timestamps_stand_in_the_log_when_wanted(start_server):
