@@ -8,7 +8,7 @@ the alternative. Nothing here refuses a command: whatever is not plainly in orde
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import chain, groupby, islice
 from time import perf_counter_ns
 
 from protocol.encoder import encode_run, error_line
@@ -29,7 +29,7 @@ from server.dispatch import (
     YIELD_BYTES,
     discard,
 )
-from server.plans import MIN_TOGETHER, Plans
+from server.plans import Plans
 from server.registry import SWELLS, WRITE
 from server.session import CLOSING, DOOMED, REPLY_OFF, REPLY_ON
 from storage.errors import CommandError
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     Part = Tuple[CommandSpec, List[Vector]]  # neighbours of one command in a transaction
     Append = Callable[[bytes], None]
 
+MIN_TOGETHER = 3  # from here on the columns of a transaction's neighbours pay
 ONE_BY_ONE = RESTRICTED | NO_TOUCH | MONITORED | TRACKING  # in a transaction: each command is asked about or shown
 
 
@@ -186,6 +187,7 @@ class Batches:
         log: Any = dispatch.propagation.lone_run(number) if is_heard and not dispatch.listeners else None
         is_heard = is_heard or plan.publishes
         is_inside = False  # a transaction
+        is_unlike = False  # neighbours that do not run together
         wrote = False
         pending: Any = iter(vectors)
         stamp = began = perf_counter_ns()
@@ -196,6 +198,21 @@ class Batches:
         dispatch.current = dispatch.caller = session
         for (handler, counters, spec), argv in zip(plan.steps, pending):
             if handler is None:
+                if spec.__class__ is tuple:  # neighbours
+                    spec, count = spec
+                    alike = [argv, *islice(pending, count - 1)]
+                    if not self.call_together(session, spec, alike, append, log, is_inside):
+                        if not is_inside:
+                            pending = chain(alike, pending)
+                            is_unlike = True
+                            break
+                        self.call_parts(session, [(spec, alike)], append)
+                    stamp = perf_counter_ns()
+                    if session.halted:  # that was too much output
+                        append = discard
+                        if not is_inside:
+                            break
+                    continue
                 if spec is not None:  # MULTI; EXEC will run whatever comes
                     append(spec)
                     is_inside = session.denies_blocking = True
@@ -300,7 +317,7 @@ class Batches:
         dispatch.current = dispatch.caller = None
         if wrote:
             dispatch.propagation.note_writer(session)
-        return pending is None
+        return dispatch.run(session) if is_unlike else pending is None
 
     def is_unheard(self, session: Session, keys: Sequence[bytes]) -> bool:
         """Whether all who listen wait for other keys: workers at their queues must not slow down everybody else."""
@@ -446,7 +463,7 @@ class Batches:
                     stamp = perf_counter_ns()
                     continue
                 is_denied = False
-                if len(vectors) >= MIN_TOGETHER and self.call_together(session, spec, vectors, append):
+                if len(vectors) >= MIN_TOGETHER and self.call_together(session, spec, vectors, append, None, True):
                     is_watched = is_watched or session.halted != 0
                     stamp = perf_counter_ns()
                     continue
@@ -496,23 +513,32 @@ class Batches:
         mode = self.dispatch.mode | session.mode
         return mode & ONE_BY_ONE != 0 or session.reply_mode != REPLY_ON or session.halted != 0
 
-    def call_together(self, session: Session, spec: CommandSpec, vectors: List[Vector], append: Append) -> bool:
-        """`run_columns` for neighbours in a transaction."""
+    def call_together(
+        self, session: Session, spec: CommandSpec, vectors: List[Vector], append: Append, log: Any, is_inside: bool
+    ) -> bool:
+        """`run_columns` for neighbours in a transaction, or elsewhere in a packet: then `log` is who else hears."""
         dispatch = self.dispatch
         if spec.together is None or dispatch.slow_floor_ns < LONG_NS:
             return False
         columns = columns_of(spec, vectors)
         if columns is None:
             return False
-        if dispatch.listeners and spec.flags & WRITE and not self.is_unheard(session, columns[1]):
-            return False
+        if spec.flags & WRITE:
+            if dispatch.listeners and not self.is_unheard(session, columns[1]):
+                return False
+            if not is_inside and log is None and dispatch.keyspace.recording:
+                return False
         started = perf_counter_ns()
         replies = spec.together(session, columns)
         if replies is None:
             return False
         if dispatch.changes:
             dispatch.keyspace.dirty += dispatch.changes.pop()[3]
-            dispatch.propagation.add_all(session.db.number, vectors)
+            if is_inside:
+                dispatch.propagation.add_all(session.db.number, vectors)
+            else:
+                log += vectors
+                dispatch.propagation.note_writer(session)
         dispatch.put_out(session, encode_run(replies, session.encoders), append)
         dispatch.stats.commands[spec.id].count(len(vectors), perf_counter_ns() - started)
         return True

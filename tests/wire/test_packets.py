@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.patterns import SAMPLED
+from protocol.patterns import MAX_LINES, SAMPLED
 from tests.harness.wire import encode
 
 OK = b"+OK\r\n"
@@ -35,6 +35,7 @@ def one_by_one(wire, *commands):
 
 def learn(wire, *commands):
     """Have the server know the pattern of a packet; whatever it leaves is gone again."""
+    assert sum(2 * len(command) + 1 for command in commands) <= MAX_LINES
     for _ in range(2 * SAMPLED):
         in_one_packet(wire, *commands)
     wire.ask("FLUSHALL")
@@ -70,6 +71,13 @@ def mixed(key):
         ("LRANGE", f"{key}:l", 0, -1),
         ("SADD", f"{key}:set", *range(20)),
         ("SPOP", f"{key}:set"),
+        *[("INCR", f"{key}:many")] * 15,
+        *[("SET", f"{key}:{n % 12}", n) for n in range(15)],
+        ("MULTI",),
+        *[("RPUSH", f"{key}:many" if "vv" in key else f"{key}:list", n) for n in range(15)],
+        *[("INCRBY", f"{key}:{n}", n) for n in range(15)],
+        ("EXEC",),
+        *[("INCR", f"{key}:h" if n > 10 else f"{key}:many") for n in range(15)],
         ("MULTI",),
         ("EXEC",),
     ]
@@ -81,7 +89,7 @@ def test_a_packet_by_plan_answers_leaves_counts_and_logs_what_single_commands_do
     names = {words[0].lower() for words in mixed("k")}
     random = 15  # SPOP of a set
     keys = [f"k{n % 3}:{'v' * n}" for n in range(8)]
-    ends = ("s", "n", "h", "l", "z")
+    ends = ("s", "n", "h", "l", "z", "many", "list", *range(15))
     with server.wire(protocol=resp) as wire:
         learn(wire, *mixed("k"))
         in_packets = [in_one_packet(wire, *mixed(key)) for key in keys]
