@@ -28,7 +28,7 @@ TURN_BUDGET_NS = 10_000_000  # a turn's running phase; what is left rotates to t
 # Active expiry, a turn; freeing, a turn. A request may have to wait for one slice before it is read and for another one
 # before it is answered.
 EXPIRY_BUDGET_NS = 2_000_000
-FREEING_BUDGET_NS = 2_000_000
+FREEING_BUDGET_NS = 1_000_000
 FREEING_BUDGET_NS_BESIDE_EXPIRY = 500_000
 MAX_WAIT_S = 3600.0
 FAULT_PAUSE_S = 1.0  # until a timer that has failed is tried again, and between two faults in the log
