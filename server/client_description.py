@@ -107,7 +107,7 @@ def memory_of(session: Session) -> int:
     if session.connection is not None:
         held += session.connection.parser.pending_bytes()
     if session.transaction is not None:
-        held += sum([sum(map(len, vector)) for _, vector in session.transaction.vectors])
+        held += session.transaction.measure()[1]
     if session.waiter is not None:
         held += sum(map(len, session.waiter.argv))
     if session.subscriptions is not None:
@@ -165,8 +165,8 @@ def describe(session: Session, argv: Optional[Sequence[bytes]] = None) -> bytes:
     transaction = session.executing or session.transaction
     if transaction is not None:
         queued = len(transaction)
-        vectors = [vector for _, vector in transaction.vectors]
-        queued_bytes = sum([sum(map(len, vector)) + POINTER_BYTES * len(vector) for vector in vectors])
+        arguments, queued_bytes = transaction.measure()
+        queued_bytes += POINTER_BYTES * arguments
     query_bytes = connection.parser.pending_bytes() if connection is not None else 0
     room = query_room(session, now_ms)
     argv_bytes = 0

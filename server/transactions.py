@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 class Transaction:
     """What a session has queued since MULTI."""
 
-    __slots__ = ("vectors", "trips", "is_spoiled")
+    __slots__ = ("vectors", "trips", "is_spoiled", "_measured", "_arguments", "_bytes")
 
     def __init__(self) -> None:
         self.vectors: List[Tuple[CommandSpec, Sequence[bytes]]] = []
         self.trips = 0  # of all queued commands together: what refuses one of them refuses the EXEC
         self.is_spoiled = False  # a vector was refused, so EXEC will be
+        self._measured = self._arguments = self._bytes = 0  # so many vectors have so many arguments and bytes
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -39,6 +40,14 @@ class Transaction:
         if not self.is_spoiled:  # what no EXEC will run takes no memory
             self.vectors.append((spec, argv))
             self.trips |= trips
+
+    def measure(self) -> Tuple[int, int]:
+        """How many arguments are queued, and how long they are together. O(1) for each over all calls."""
+        for _, vector in self.vectors[self._measured :]:
+            self._arguments += len(vector)
+            self._bytes += sum(map(len, vector))
+        self._measured = len(self.vectors)
+        return self._arguments, self._bytes
 
     def spoil(self) -> None:
         self.is_spoiled = True

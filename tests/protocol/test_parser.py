@@ -46,7 +46,7 @@ def test_any_split_of_a_pipeline_gives_the_same_vectors(seed):
     rng = random.Random(seed)
     commands: list[list[bytes]] = []
     for _ in range(rng.randrange(1, 60)):
-        count = len(commands[-1]) if commands and rng.random() < 0.5 else rng.randrange(1, 6)
+        count = len(commands[-1]) if commands and rng.random() < 0.5 else rng.choice((1, 2, 3, 4, 5, 40))
         commands.append([random_argument(rng) for _ in range(count)])
     data = b"".join(encode(*command) for command in commands)
     largest = rng.choice((1, 7, 100, 65536)) if len(data) < 50_000 else 65536
@@ -316,6 +316,45 @@ def test_input_that_piles_up_reads_as_if_it_had_come_at_once():
         found += take_all(parser)
         assert (found, parser.error) == parse(data)
         assert not parser.pending_bytes() and not parser.has_input
+
+
+def test_a_bad_header_among_many_arguments_is_found_however_they_come():
+    arguments = [b"v%d" % number for number in range(100)]
+    good = encode(*arguments)
+    at = good.index(b"$3\r\nv50\r\n")
+    length = b"invalid bulk length"
+    for header, error in ((b"$x", length), (b"%3", b"expected '$', got '%'"), (b"$-1", length)):
+        bad = good[:at] + header + good[at + 2 :]
+        for size in (1, 50, 600, len(bad)):
+            parser = RequestParser()
+            parser.feed(encode(b"PING"))
+            for start in range(0, len(bad), size):
+                parser.feed(bad[start : start + size])
+                take_all(parser)
+            assert parser.error == error
+    lenient = good.replace(b"$3\r\nv50\r\n", b"$3\r\nv50xx").replace(b"$3\r\nv60\r\n", b"$3\r?v60\r\n")
+    assert parse(lenient[:600])[0] == [] and parse(lenient) == ([arguments], None)
+    parser = RequestParser()
+    parser.feed(lenient[:600])
+    assert not parser.take() and parser.pending_bytes() <= 600
+    parser.feed(lenient[600:])
+    assert take_all(parser) == [arguments]
+
+
+def test_a_million_arguments_take_linear_time():
+    def seconds(count: int) -> float:
+        parser = RequestParser()
+        piece = b"$5\r\nabcde\r\n" * 5000
+        start = time.process_time()
+        parser.feed(b"*%d\r\n" % count)
+        for _ in range(count // 5000):
+            assert not parser.take() and parser.pending_bytes() <= 60 * count
+            parser.feed(piece)
+        assert len(take_all(parser)[0]) == count
+        return time.process_time() - start
+
+    small = min(seconds(50_000) for _ in range(3))
+    assert seconds(1_000_000) < 20 * small * 3 + 0.05
 
 
 def test_a_declared_length_takes_no_memory_before_its_bytes_come():
