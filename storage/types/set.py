@@ -176,19 +176,17 @@ class Set(IndexedDict):
         """Take out one member, each equally likely. The set must not be empty."""
         if len(self) <= SMALL and self.index is None:
             member = self.random_key(rng)
-            del self[member]
-            self.note_removed([member])
-            return member
-        if self.still_lacks_index(entries):
+        elif self.still_lacks_index(entries):
             member = self.draw(rng, entries)
+        else:
+            member = self.key_index().pop(rng)  # which is in step then
             del self[member]
-            self.note_removed([member])
+            self.holes += 1
+            if self.holes > 3 * len(self) + HOLES_FLOOR:
+                self.compact()
             return member
-        member = self.key_index().pop(rng)
         del self[member]
-        self.holes += 1
-        if self.holes > 3 * len(self) + HOLES_FLOOR:
-            self.compact()
+        self.note_removed([member])
         return member
 
     def pop_many(
