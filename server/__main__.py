@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 import sys
 
+OLDEST = (3, 9)
+if sys.version_info < OLDEST:  # pip would have refused; a checkout or a zip file is run by whatever there is
+    sys.exit("rediselect needs Python %d.%d or newer, this is %d.%d" % (OLDEST + sys.version_info[:2]))
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Optional

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 NOSAVE, SAVE, NOW, FORCE = 1, 2, 4, 8
 SHUTDOWN_FLAGS = {"nosave": NOSAVE, "save": SAVE, "now": NOW, "force": FORCE}
-# Signals that end the server. SIGBREAK is what Windows has for SIGTERM: Ctrl+Break, a console that is closed, and what
-# a program can send to the process group of one that it has started.
+# Signals that end the server. SIGBREAK is what Windows has for SIGTERM: Ctrl+Break, and what a program can send to the
+# process group of one that it has started.
 ENDING = {
     int(getattr(signal, name)): name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 }
