@@ -70,6 +70,7 @@ class HeapGuess:
         self.overwritten = 0  # since then; or elements of containers, which nobody tells apart
         self.piece_ns = float(PIECE_NS)
         self.sampled_ns = 0
+        self.arriving = 0  # brought by the command that is being judged
         # Brought by commands since the last look.
         self.commands = 0
         self.large_bytes = 0
@@ -100,8 +101,10 @@ class HeapGuess:
             self.large_bytes += sum(large)
             self.large_arguments += len(large)
 
-    def follow(self, now_ns: int) -> None:
-        """Take notice of what has happened since the last look. O(databases), and some samples now and then."""
+    def follow(self, now_ns: int, can_be_asked: bool = True) -> None:
+        """Take notice of what has happened since the last look. O(databases), and some samples now and then; more where
+        malloc can never be asked.
+        """
         self.count_changes()
         if not self.count:
             self.values = self.squares = self.pieces = self.trust = 0.0
@@ -109,7 +112,7 @@ class HeapGuess:
         wanted = (now_ns - self.sampled_ns) // SAMPLING_NS
         if self.trust < MIN_TRUST:
             wanted = MAX_SAMPLES
-        elif self.walk_ns() <= MAX_WALK_NS:
+        elif can_be_asked and self.walk_ns() <= MAX_WALK_NS:
             wanted //= SELDOM
         if wanted >= MIN_SAMPLES:
             self.sampled_ns = now_ns

@@ -62,7 +62,6 @@ class MemoryPolicy:
         self.limit = 0
         self.evicts = False
         self.used = 0  # at the last measurement, and what commands have brought since
-        self.arriving = 0  # brought by the command that is being judged
         self.measured_ns = 0
         self.is_over = False  # keys still have to go
         self.over_since_ns = 0
@@ -146,9 +145,9 @@ class MemoryPolicy:
                 self.used += total + ARGUMENT_BYTES * len(vector)
                 self.guess.note_written(vector, total)
         if self.used > self.limit or perf_counter_ns() - self.measured_ns > MEASURE_EVERY_NS:
-            self.arriving = self.used - before
+            self.guess.arriving = self.used - before
             verdict = self.make_room()
-            self.arriving = 0
+            self.guess.arriving = 0
             if verdict == EXHAUSTED:
                 raise CommandError(OUT_OF_MEMORY)
 
@@ -194,7 +193,7 @@ class MemoryPolicy:
         """The keys by the sizes of Redis's own structures: where the interpreter cannot be asked."""
         from storage.sizes import usage
 
-        total = self.arriving  # the allocators would count it already
+        total = self.guess.arriving  # the allocators would count it already
         for db in self.keyspace.databases:
             count = len(db.data)
             if count:
