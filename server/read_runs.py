@@ -160,14 +160,20 @@ def hashes_whole(values: Sequence[Any], columns: Columns) -> Replies:
     if sum(map(len, values)) > MAX_ELEMENTS:
         return None
     replies = [FlatMap(tuple(value), tuple(value.values())) for value in values]
-    return replies if fit(chain.from_iterable([reply.values for reply in replies])) else None
+    names = chain.from_iterable([reply.names for reply in replies])
+    return replies if fit(chain(names, *[reply.values for reply in replies])) else None
+
+
+def are_short(values: Sequence[Any]) -> bool:
+    """Whether collections are so small that it pays to list them together."""
+    return sum(map(len, values)) <= min(SHORT_LISTS * len(values), MAX_ELEMENTS)
 
 
 def columns_of_hashes(part: Callable[[Any], Iterable[bytes]]) -> Callable[[Sequence[Any], Columns], Replies]:
     """The names of hashes, or the values."""
 
     def answer(values: Sequence[Any], columns: Columns) -> Replies:
-        if sum(map(len, values)) > SHORT_LISTS * len(values):
+        if not are_short(values):
             return None
         replies = list(map(list, map(part, values)))
         return replies if fit(chain.from_iterable(replies)) else None
@@ -176,7 +182,7 @@ def columns_of_hashes(part: Callable[[Any], Iterable[bytes]]) -> Callable[[Seque
 
 
 def sets_whole(values: Sequence[Any], columns: Columns) -> Replies:
-    if sum(map(len, values)) > SHORT_LISTS * len(values):
+    if not are_short(values):
         return None
     replies = [value.members() for value in values]
     return list(map(SetReply, replies)) if fit(chain.from_iterable(replies)) else None
@@ -188,11 +194,13 @@ def section(find: Callable[[Any, int, int], list[bytes]]) -> Callable[[Sequence[
     def answer(values: Sequence[Any], columns: Columns) -> Replies:
         starts, stops = map(SMALL.get, columns[2]), map(SMALL.get, columns[3])
         replies = []
+        left = MAX_ELEMENTS
         for value, start, stop in zip(values, starts, stops):
             if start is None or stop is None:
                 return None  # a large number, or none
             found = find(value, start, stop)
-            if len(found) > SHORT_LISTS:
+            left -= len(found)
+            if len(found) > SHORT_LISTS or left < 0:
                 return None
             replies.append(found)
         return replies if fit(chain.from_iterable(replies)) else None
