@@ -56,7 +56,6 @@ class Reception:
         if is_denied and kind != "tls":
             self.turn_away(sock, DENIED)
             return
-        services.stats.connections_received += 1
         session = services.clients.new()
         session.descriptor = sock.fileno()
         if kind == "unix":
@@ -76,16 +75,15 @@ class Reception:
         if kind == "tls":
             from server.tls import TlsConnection
 
+            on_open = self.deny if is_denied else self.count  # nothing can be told before
             try:
-                secured = TlsConnection(sock, session, services, self.tls_context())
+                connection: Connection = TlsConnection(sock, session, services, self.tls_context(), on_open)
             except (OSError, ValueError):
                 sock.close()
                 return
-            if is_denied:
-                secured.on_open = lambda: self.deny(session)  # nothing can be told before
-            connection: Connection = secured
         else:
             connection = Connection(sock, session, services)
+            self.count(session)
         services.accounts.greet(session)
         services.clients.admit(session)
         self.reactor.add(connection)
@@ -96,6 +94,10 @@ class Reception:
         if not config.protected_mode or kind == "unix" or not self.services.accounts.default.nopass:
             return False
         return not is_loopback(address[0])
+
+    def count(self, session: Session) -> None:
+        """Count a client that was received: not one that is turned away, nor one whose handshake failed."""
+        self.services.stats.connections_received += 1
 
     def deny(self, session: Session) -> None:
         """Tell a client that can read only now that it is kept out."""

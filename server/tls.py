@@ -176,11 +176,18 @@ class TlsConnection(Connection):
 
     __slots__ = ("is_open", "chunk", "limit", "on_open")
 
-    def __init__(self, sock: Any, session: Session, services: Services, context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        sock: Any,
+        session: Session,
+        services: Services,
+        context: ssl.SSLContext,
+        on_open: Callable[[Session], None],
+    ) -> None:
         wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(wrapped, session, services)
         self.is_open = False
-        self.on_open: Optional[Callable[[], None]] = None  # called when the handshake is done
+        self.on_open = on_open  # called when the handshake is done
         self.chunk = b""  # what is being written: OpenSSL must be offered these bytes again
         self.limit = services.timers.at(monotonic() + HANDSHAKE_LIMIT_S, self.give_up)
 
@@ -203,8 +210,7 @@ class TlsConnection(Connection):
             return True
         self.is_open = True
         self.limit.cancel()
-        if self.on_open is not None:
-            self.on_open()
+        self.on_open(self.session)
         return True
 
     def receive(self) -> bool:

@@ -46,6 +46,10 @@ def client(port: int, certs, name: str = "client", **settings) -> ssl.SSLSocket:
     return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname="localhost")
 
 
+def connections_received(wire) -> int:
+    return int(wire.ask("INFO", "stats").split(b"total_connections_received:")[1].split(b"\r\n")[0])
+
+
 def ask(sock, *words):
     sock.sendall(encode(*words))
     return read(sock)
@@ -125,9 +129,11 @@ def test_half_a_handshake_and_plain_text_disturb_nobody(port, certs):
             assert ask(sock, "PING") == b"+PONG\r\n"
 
 
-def test_a_failed_handshake_is_logged_with_both_ends(start_server, certs):
+def test_a_failed_handshake_is_logged_with_both_ends_and_counts_as_no_connection(start_server, certs):
     server = start_server(*options(certs))
     port = tls_port(server)
+    with server.wire() as wire:
+        before = connections_received(wire)
     with socket.create_connection(("127.0.0.1", port)) as plain:
         near = "127.0.0.1:%d" % plain.getsockname()[1]
         plain.sendall(b"PING\r\n")
@@ -136,7 +142,10 @@ def test_a_failed_handshake_is_logged_with_both_ends(start_server, certs):
         except ConnectionError:
             pass
     with server.wire() as wire:
-        wire.ask("PING")
+        assert connections_received(wire) == before + 1  # this one
+        with client(port, certs) as sock:
+            ask(sock, "PING")
+        assert connections_received(wire) == before + 2
     lines = [line for line in server.log().splitlines() if " # Error accepting a client connection: " in line]
     assert [line.split(" (addr=")[1] for line in lines] == ["%s laddr=127.0.0.1:%d)" % (near, port)]
 
@@ -199,12 +208,15 @@ def test_protected_mode_is_told_of_once_the_handshake_is_done(start_server, cert
     with server.wire() as wire:
         told = wire.ask("INFO", "server")
         assert b"\r\nlistener0:name=tcp," in told and b"\r\nlistener2:name=tls," in told
+        before = connections_received(wire)
     context = ssl.create_default_context(cafile=str(certs / "ca.crt"))
     context.check_hostname = False
     context.load_cert_chain(certs / "client.crt", certs / "client.key")
     with context.wrap_socket(socket.create_connection((address, port), 10)) as sock:
         assert read(sock).startswith(b"-DENIED Redis is running in protected mode because protected mode is enabled")
         assert sock.recv(1) == b""
+    with server.wire() as wire:
+        assert connections_received(wire) == before + 1  # this one alone
 
 
 def test_new_certificates_hold_for_new_clients_and_drop_nobody(start_server, certs):
