@@ -41,6 +41,7 @@ EMPTY_KEYS_NAMED = 10  # in the log, as in Redis
 NO_SNAPSHOT = ("Wrong signature", "Can't handle RDB format version")
 LOAD_FAILED = "Fatal error loading the DB, check server logs. Exiting."
 WHERE_IT_ENDS = "The append only file %s makes sense up to offset %d"
+CUT_IT = ". `rediselect check FILE --fix` keeps a copy of the rest and cuts it off"
 
 
 class LoadFailure(Exception):
@@ -374,7 +375,7 @@ class Loader:
                         break
             except BadLog as error:
                 raise LoadFailure(
-                    WHERE_IT_ENDS % (name, error.offset),
+                    (WHERE_IT_ENDS + CUT_IT) % (name, error.offset),
                     "Bad file format reading the append only file %s: make a backup of your AOF file, then use "
                     "./redis-check-aof --fix <filename.manifest>" % os.path.basename(name),
                 ) from None
@@ -395,7 +396,7 @@ class Loader:
             self.log.warning("Revert incomplete MULTI/EXEC transaction in AOF file %s" % name)
         if not cuts:
             raise LoadFailure(
-                WHERE_IT_ENDS % (whole_path(path), whole),
+                (WHERE_IT_ENDS + CUT_IT) % (whole_path(path), whole),
                 "Unexpected end of file reading the append only file %s. You can: 1) Make a backup of your AOF file, "
                 "then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
                 "'aof-load-truncated' configuration option to yes and restart the server." % name,

@@ -103,7 +103,7 @@ def test_a_log_that_must_not_be_cut_is_refused_with_the_offset_and_left_alone(se
     path = tmp_path / "log.aof"
     whole = data.rindex(b"*5\r\n$4\r\nSADD")
     path.write_bytes(data[:-3])
-    with pytest.raises(LoadFailure, match=f"up to offset {whole}\nUnexpected end of file reading the append only file"):
+    with pytest.raises(LoadFailure, match=f"up to offset {whole}. .*\nUnexpected end of file reading the append"):
         load_log(services, path, cuts=False)
     assert path.read_bytes() == data[:-3]
 

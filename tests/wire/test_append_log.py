@@ -121,7 +121,7 @@ def test_corruption_in_the_middle_of_a_log_is_refused_with_its_offset(start_serv
     with pytest.raises(StartFailure, match="exit 1"):
         server.start()
     *_, where, what = server.log().splitlines()
-    assert where.endswith(f"The append only file {path} makes sense up to offset {at}")
+    assert f"The append only file {path} makes sense up to offset {at}. `rediselect check FILE --fix`" in where
     assert f"Bad file format reading the append only file {path.name}: make a backup" in what
 
 
