@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
 import selectors
 import shlex
 import shutil
@@ -30,6 +29,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:
+    sys.exit("soak.py forks its clients and stops them by signals: it needs Linux, macOS or another Unix")
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

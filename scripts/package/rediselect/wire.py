@@ -26,6 +26,7 @@ class Connection:
     def __init__(
         self, host: str = "127.0.0.1", port: int = 6379, unix: str = "", timeout_s: Optional[float] = 5.0
     ) -> None:
+        self.socket: socket.socket
         if unix:
             if sys.platform == "win32":
                 raise OSError("this platform has no unix sockets")
