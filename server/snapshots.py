@@ -20,12 +20,13 @@ from server.version import REDIS_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Callable, Iterable, Optional
+    from typing import Any, BinaryIO, Callable, Iterable, Optional, Sequence
 
     from server.children import Children, Done, Progress
     from server.config.configuration import Config
     from server.services import Services
     from server.timers import Timer
+    from storage.database import Database
 
 RETRY_AFTER_S = 5  # a save point waits this long after a failure
 SYNC_EVERY_BYTES = 4 << 20  # rdb-save-incremental-fsync: never much unwritten data in the system's hands
@@ -57,10 +58,18 @@ class Snapshots:
     # Writing ---------------------------------------------------------------------------------------------------
 
     def write(
-        self, file: BinaryIO, progress: Optional[Progress], is_log_base: bool = False, limit_sync: bool = True
+        self,
+        file: BinaryIO,
+        progress: Optional[Progress],
+        is_log_base: bool = False,
+        limit_sync: bool = True,
+        databases: Optional[Sequence[Database]] = None,
+        functions: Optional[Iterable[bytes]] = None,
+        facts: Any = None,
     ) -> None:
-        """Write everything as a snapshot into an open, unbuffered file, also as the base of a log. Raises OSError.
+        """Write a snapshot into an open, unbuffered file, also as the base of a log. Raises OSError.
 
+        Of all databases and functions, where no others are given; `facts` are those of the replication stream.
         `limit_sync` False: into a pipe, which cannot be synced.
         """
         from storage.rdb.writer import SnapshotWriter, aux_fields, needed_version
@@ -68,7 +77,10 @@ class Snapshots:
         services = self.services
         config = services.config
         keyspace = services.keyspace
-        databases = keyspace.databases
+        if databases is None:
+            databases = keyspace.databases
+        if functions is None:
+            functions = self.functions()
         version = needed_version(databases, config.rdb_target_version)
         writer = SnapshotWriter(keyspace.limits, version, config.rdbcompression, config.rdbchecksum)
         aux = aux_fields(
@@ -76,12 +88,12 @@ class Snapshots:
             int(time()),
             services.info.memory.used_bytes(),
             is_log_base,
-            None if is_log_base else self.replication(),  # the log goes on where the stream does not
+            None if is_log_base else facts or self.replication(),  # the log goes on where the stream does not
         )
         unsynced = 0
         syncs = limit_sync and config.rdb_save_incremental_fsync
         rested = 0
-        for piece in writer.pieces(databases, aux, self.functions(), self.age()):
+        for piece in writer.pieces(databases, aux, functions, self.age()):
             write_all(file, piece)
             delay = config.rdb_key_save_delay
             if progress is None:
