@@ -57,7 +57,7 @@ def memory_usage(ctx: Session, argv: Argv) -> int | None:
         samples = integer(argv[at + 1])
         if samples < 0:
             raise CommandError(SYNTAX_ERROR)
-    value = ctx.db.peek(argv[2])
+    value = ctx.db.data.get(argv[2])  # as in Redis also of a key whose time is over, which stays
     return None if value is None else sizes.usage(argv[2], value, ctx.keyspace.limits, samples)
 
 

@@ -137,6 +137,11 @@ def test_memory_usage_is_what_redis_would_take(wire):
     assert ask(wire, "MEMORY", "USAGE", "h") == 64
     assert ask(wire, "MEMORY", "USAGE", "l") == 64
     assert ask(wire, "MEMORY", "USAGE", "nothing") is None
+    ask(wire, "DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    ask(wire, "SET", "foo", "bar", "PX", 1)
+    ask(wire, "DEBUG", "SLEEP", "0.002")
+    assert ask(wire, "MEMORY", "USAGE", "foo") is not None  # as in Redis it does not look at the time
+    ask(wire, "DEBUG", "SET-ACTIVE-EXPIRE", 1)
 
 
 def test_memory_usage_of_a_sampled_value_is_near_the_exact_one(wire):
