@@ -552,7 +552,7 @@ def test_a_promoted_replica_goes_on_with_the_history_for_who_shares_it(replica, 
 
 
 def test_loading_a_large_snapshot_answers_others_meanwhile(start_server, start_real, bare_master):
-    real = start_real()
+    real = start_real("--repl-diskless-sync-delay", "0")
     with real.wire() as source:
         source.command("DEBUG", "POPULATE", "200000", "key", "50")
     server = start_server("--save", "")

@@ -63,7 +63,8 @@ def test_a_lowered_limit_is_kept_without_a_further_read(start_server):
 
 
 def test_keys_given_up_for_a_command_are_told_before_its_reply(start_server):
-    server = start_server("--maxmemory-policy", "volatile-ttl")
+    # The most time to give up keys: a command whose time is over before enough of them are gone is not refused.
+    server = start_server("--maxmemory-policy", "volatile-ttl", "--maxmemory-eviction-tenacity", "100")
     with server.wire(protocol=3) as reader:
         reader.command("CLIENT", "TRACKING", "ON")
         reader.command("SET", "k", "x", "EX", "100")
