@@ -1,6 +1,7 @@
 """Fixtures: servers that end with the test that asked for them, whatever becomes of it.
 
 server          this server, one process for the whole run, emptied before each test; for tests that only talk
+restored        `server` with statistics and logs as new, whose settings and users are put back after the test
 start_server    a function: start_server("--maxclients", 3) is a process of the test's own
 wire            a raw connection to `server`; wire3 speaks RESP3
 real_server     one real redis-server for the run, emptied before each test
@@ -17,6 +18,7 @@ import os
 import pytest
 
 from tests.harness import processes
+from tests.harness.wire import Wire
 
 IN_CI = os.environ.get("REDISELECT_CI") == "1"
 
@@ -114,6 +116,36 @@ def server(_shared_server, request):
     empty(server)
     yield server
     assert server.is_alive(), f"the server ended during {request.node.name}:\n{server.log()[-3000:]}"
+
+
+def forget(wire: Wire) -> None:
+    """Drop what the server counts and logs of commands."""
+    for words in ("CONFIG RESETSTAT", "ACL LOG RESET", "SLOWLOG RESET", "LATENCY RESET"):
+        wire.command(*words.split())
+
+
+def settings(wire: Wire) -> dict[bytes, bytes]:
+    found = wire.ask("CONFIG", "GET", "*")
+    return dict(zip(found[::2], found[1::2]))
+
+
+@pytest.fixture
+def restored(server):
+    """`server` for tests that change settings and users: a process of their own would take most of their time."""
+    with server.wire() as wire:
+        before = settings(wire)
+        forget(wire)
+    yield server
+    with server.wire() as wire:
+        users = wire.ask("ACL", "USERS")
+        users.remove(b"default")
+        if users:
+            wire.command("ACL", "DELUSER", *users)
+        changed = [name for name, value in settings(wire).items() if value != before[name]]
+        if changed:
+            words = [word for name in changed for word in (name, before[name])]
+            assert wire.command("CONFIG", "SET", *words) == (b"+", b"OK")
+        forget(wire)
 
 
 @pytest.fixture(scope="session")

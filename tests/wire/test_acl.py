@@ -14,9 +14,8 @@ NO_FILE = b"-ERR This Redis instance is not configured to use an ACL file."
 
 
 @pytest.fixture
-def secured(start_server):
-    """A server of its own: users would stay behind in a shared one."""
-    return start_server()
+def secured(restored):
+    return restored
 
 
 @pytest.fixture
@@ -102,34 +101,36 @@ def test_a_refusal_while_queueing_spoils_the_transaction(secured, admin):
         assert client.command("EXEC") == (b"-", b"EXECABORT Transaction discarded because of previous errors.")
 
 
-def test_refusals_are_logged_once_and_counted(secured, admin):
-    with log_in(secured, admin, "+get", "+multi", "+discard", "~a") as client:
-        for words in (["SET", "a", "1"], ["SET", "b", "1"], ["GET", "b"], ["MULTI"], ["SET", "a", "1"]):
-            client.command(*words)
-        client.command("DISCARD")
-        client.command("AUTH", "u", "wrong")
-        entries = [dict(zip(entry[::2], entry[1::2])) for entry in admin.ask("ACL", "LOG")]
-    told = [(e[b"count"], e[b"reason"], e[b"context"], e[b"object"], e[b"username"]) for e in entries]
-    assert told == [
-        (1, b"auth", b"toplevel", b"AUTH", b"u"),
-        (1, b"command", b"multi", b"set", b"u"),
-        (1, b"key", b"toplevel", b"b", b"u"),
-        (2, b"command", b"toplevel", b"set", b"u"),
-    ]
-    assert all(b" user=u " in entry[b"client-info"] and float(entry[b"age-seconds"]) < 60 for entry in entries)
-    assert [entry[b"entry-id"] for entry in entries] == [3, 2, 1, 0]
-    assert admin.ask("ACL", "LOG", "1")[0][1] == 1
-    about = admin.ask("INFO", "stats")
-    for line in (b"auth:1", b"cmd:3", b"key:1", b"channel:0"):
-        assert b"\r\nacl_access_denied_" + line + b"\r\n" in about
-    admin.command("CONFIG", "SET", "acllog-max-len", "2")
-    assert len(admin.ask("ACL", "LOG")) == 4
-    admin.command("AUTH", "u", "again")
-    assert len(admin.ask("ACL", "LOG")) == 4  # the same refusal once more: no new entry, nothing to shorten for
-    admin.command("AUTH", "v", "wrong")
-    assert len(admin.ask("ACL", "LOG")) == 2
-    assert admin.ask("ACL", "LOG", "RESET") == b"OK"
-    assert admin.ask("ACL", "LOG") == []
+def test_refusals_are_logged_once_and_counted(start_server):
+    secured = start_server()  # these counters are never put back
+    with secured.wire() as admin:
+        with log_in(secured, admin, "+get", "+multi", "+discard", "~a") as client:
+            for words in (["SET", "a", "1"], ["SET", "b", "1"], ["GET", "b"], ["MULTI"], ["SET", "a", "1"]):
+                client.command(*words)
+            client.command("DISCARD")
+            client.command("AUTH", "u", "wrong")
+            entries = [dict(zip(entry[::2], entry[1::2])) for entry in admin.ask("ACL", "LOG")]
+        told = [(e[b"count"], e[b"reason"], e[b"context"], e[b"object"], e[b"username"]) for e in entries]
+        assert told == [
+            (1, b"auth", b"toplevel", b"AUTH", b"u"),
+            (1, b"command", b"multi", b"set", b"u"),
+            (1, b"key", b"toplevel", b"b", b"u"),
+            (2, b"command", b"toplevel", b"set", b"u"),
+        ]
+        assert all(b" user=u " in entry[b"client-info"] and float(entry[b"age-seconds"]) < 60 for entry in entries)
+        assert [entry[b"entry-id"] for entry in entries] == [3, 2, 1, 0]
+        assert admin.ask("ACL", "LOG", "1")[0][1] == 1
+        about = admin.ask("INFO", "stats")
+        for line in (b"auth:1", b"cmd:3", b"key:1", b"channel:0"):
+            assert b"\r\nacl_access_denied_" + line + b"\r\n" in about
+        admin.command("CONFIG", "SET", "acllog-max-len", "2")
+        assert len(admin.ask("ACL", "LOG")) == 4
+        admin.command("AUTH", "u", "again")
+        assert len(admin.ask("ACL", "LOG")) == 4  # the same refusal once more: no new entry, nothing to shorten for
+        admin.command("AUTH", "v", "wrong")
+        assert len(admin.ask("ACL", "LOG")) == 2
+        assert admin.ask("ACL", "LOG", "RESET") == b"OK"
+        assert admin.ask("ACL", "LOG") == []
 
 
 def test_subscribers_that_lose_a_channel_are_disconnected_and_the_others_stay(secured, admin):

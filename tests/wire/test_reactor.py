@@ -33,8 +33,8 @@ def test_a_thousand_idle_connections_use_no_cpu_worth_naming(start_server):
         for wire in wires[::100]:
             assert wire.ask("PING") == b"PONG"
         before = cpu_seconds(server.pid)
-        time.sleep(2)  # the claim is about time that passes
-        assert cpu_seconds(server.pid) - before <= 0.02
+        time.sleep(1)  # the claim is about time that passes
+        assert cpu_seconds(server.pid) - before <= 0.01
     finally:
         for wire in wires:
             wire.close()
@@ -90,22 +90,23 @@ def test_pipelining_ten_thousand_commands_before_reading_a_reply_does_not_deadlo
 
 
 def test_keys_that_fall_due_together_do_not_stall_other_clients(server, wire):
-    due_ms = int(time.time() * 1000) + 1500
-    count = 50_000
-    for start in range(0, count, 5000):
-        keys = range(start, start + 5000)
-        commands = [(b"SET", b"key:%d" % i, b"v", b"PXAT", b"%d" % (due_ms + i % 100)) for i in keys]
-        wire.pipeline(commands)
+    wire.command("DEBUG", "SET-ACTIVE-EXPIRE", 0)  # until all are set
+    for start in range(0, 50_000, 5000):
+        wire.pipeline([(b"SET", b"key:%d" % number, b"v", b"PX", b"1") for number in range(start, start + 5000)])
     wire.command("SET", "stays", "v")
     slowest = 0.0
     with server.wire() as other:
+        assert other.ask("DBSIZE") == 50_001
+        wire.send(encode("DEBUG", "SET-ACTIVE-EXPIRE", 1))
+        ends_s = time.monotonic() + 10
         while True:
             start = time.perf_counter()
             assert other.ask("GET", "stays") == b"v"
             slowest = max(slowest, time.perf_counter() - start)
-            if time.time() * 1000 > due_ms + 100 and wire.ask("DBSIZE") == 1:
+            if other.ask("DBSIZE") == 1:
                 break
-            assert time.time() * 1000 < due_ms + 10_000
+            assert time.monotonic() < ends_s
+        assert wire.read() == (b"+", b"OK")
     assert slowest < 0.25
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from contextlib import closing
 
 import pytest
 
@@ -408,30 +409,34 @@ STREAM = b"".join(
 
 @pytest.mark.parametrize("load", ["disabled", "swapdb", "on-empty-db"])
 @pytest.mark.parametrize("frame", ["length", "mark"])
-@pytest.mark.parametrize("step", [1, 7, 1 << 20])
-def test_a_snapshot_and_the_commands_after_it_arrive_in_any_split(replica, bare_master, frame, step, load):
-    with replica.wire() as client:
-        client.command("CONFIG", "SET", "repl-diskless-load", load)
-        bare_master.accept()
-        mark = b"m" * 40
-        head = b"$%d\r\n" % len(EMPTY_SNAPSHOT) if frame == "length" else b"$EOF:%b\r\n" % mark
-        tail = b"" if frame == "length" else mark
-        data = b"\n+FULLRESYNC %b 1000\r\n\n" % ID + head + EMPTY_SNAPSHOT + tail + STREAM
-        bare_master.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        small = data[:600] if step < 100 else b""
-        for at in range(0, len(small), step):
-            bare_master.link.sendall(small[at : at + step])
-        bare_master.link.sendall(data[len(small) :])
-        until(lambda: info(client)["slave_repl_offset"] == str(1000 + len(STREAM)), "all is applied")
-        counted = client.ask("INFO", "commandstats")
-        assert b"cmdstat_multi:calls=1," in counted and b"cmdstat_exec:calls=1," in counted
-        client.command("SELECT", "1")
-        assert client.ask("GET", "a") == b"\r\n*1\r\n$4\r\nPING\r\n"
-        assert client.ask("STRLEN", "big") == 100_000
-        assert client.ask("LRANGE", "list", "0", "-1") == [b"1", b"2", b""]
-        bare_master.link.sendall(encode_record((b"REPLCONF", b"GETACK", b"*")) * 2)
-        until(lambda: bare_master.acknowledged() == 1000 + len(STREAM))
-        until(lambda: bare_master.acknowledged() == 1000 + len(STREAM) + 37)
+def test_a_snapshot_and_the_commands_after_it_arrive_in_any_split(start_server, frame, load):
+    server = start_server("--save", "", "--repl-diskless-load", load)
+    for offset, step in ((1000, 1), (2000, 7), (3000, 1 << 20)):
+        with server.wire() as client, closing(BareMaster()) as bare_master:
+            client.command("CONFIG", "RESETSTAT")
+            client.command("REPLICAOF", "127.0.0.1", bare_master.port)
+            bare_master.accept()
+            mark = b"m" * 40
+            head = b"$%d\r\n" % len(EMPTY_SNAPSHOT) if frame == "length" else b"$EOF:%b\r\n" % mark
+            tail = b"" if frame == "length" else mark
+            data = b"\n+FULLRESYNC %b %d\r\n\n" % (ID, offset) + head + EMPTY_SNAPSHOT + tail + STREAM
+            bare_master.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            small = data[:600] if step < 100 else b""
+            for at in range(0, len(small), step):
+                bare_master.link.sendall(small[at : at + step])
+            bare_master.link.sendall(data[len(small) :])
+            applied = offset + len(STREAM)
+            until(lambda applied=applied: info(client)["slave_repl_offset"] == str(applied), "all is applied")
+            counted = client.ask("INFO", "commandstats")
+            assert b"cmdstat_multi:calls=1," in counted and b"cmdstat_exec:calls=1," in counted
+            client.command("SELECT", "1")
+            assert client.ask("GET", "a") == b"\r\n*1\r\n$4\r\nPING\r\n"
+            assert client.ask("STRLEN", "big") == 100_000
+            assert client.ask("LRANGE", "list", "0", "-1") == [b"1", b"2", b""]
+            assert client.ask("GET", "n") == b"1"  # applied once, to what the snapshot left
+            bare_master.link.sendall(encode_record((b"REPLCONF", b"GETACK", b"*")) * 2)
+            until(lambda applied=applied: bare_master.acknowledged() == applied)
+            until(lambda applied=applied: bare_master.acknowledged() == applied + 37)
 
 
 def test_a_link_cut_inside_a_transaction_resumes_before_it(replica, bare_master):

@@ -108,9 +108,10 @@ DRAINED = {"LPOP": "RPUSH", "RPOP": "RPUSH", "ZPOPMIN": "ZADD", "ZPOPMAX": "ZADD
 
 @pytest.mark.parametrize("command", FILLED_ONE_BY_ONE)
 @pytest.mark.parametrize("logged", [False, True])
-def test_runs_on_one_key_leave_and_answer_what_single_commands_do(start_server, command, logged):
+def test_runs_on_one_key_leave_and_answer_what_single_commands_do(server, start_server, command, logged):
     arguments = FILLED_ONE_BY_ONE[command]
-    server = start_server("--save", "", "--appendonly", "yes" if logged else "no")
+    if logged:
+        server = start_server("--save", "", "--appendonly", "yes")
     with server.wire() as wire:
         for key in ("alone", "runs"):
             wire.ask(command, key, *arguments(0))
