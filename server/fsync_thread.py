@@ -46,13 +46,17 @@ class FsyncThread:
         self._signal.release()
 
     def _start(self) -> bool:
+        """Start the thread, when it is first needed; False where there can be none, and everybody waits for a sync."""
         if sys.platform == "win32":
             # No pipe can be watched there, and a file that a thread has open can be neither renamed nor deleted.
             return False
         import _thread
 
+        try:
+            self._receiver, self._sender = os.pipe()
+        except OSError:
+            return False  # no descriptors are left: tried again with the next request
         self._signal = _Gate(_thread.allocate_lock)
-        self._receiver, self._sender = os.pipe()
         os.set_blocking(self._receiver, False)
         os.set_blocking(self._sender, False)
         try:

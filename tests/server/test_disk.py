@@ -12,6 +12,7 @@ import pytest
 
 from server import disk
 from server.acl.files import write_users
+from server.fsync_thread import FsyncThread
 
 
 def test_macos_is_asked_to_empty_the_drives_cache_too(monkeypatch, tmp_path):
@@ -103,3 +104,15 @@ def test_acl_save_syncs_the_directory_of_its_file(monkeypatch, tmp_path):
     write_users(os.fsencode(path), [b"user default on nopass", b"user alice off"])
     assert path.read_bytes() == b"user default on nopass\nuser alice off\n"
     assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_without_descriptors_for_its_thread_the_log_is_synced_all_the_same(monkeypatch, tmp_path):
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    done = []
+    thread = FsyncThread(lambda descriptor, call: None, lambda offset, number: done.append((offset, number)))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", refuse)
+        thread.request(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), 7)
+    assert done == [(7, 0)] and not thread.is_busy
