@@ -175,6 +175,7 @@ class Accounts:
         context: bytes = b"",
         argv: Optional[Sequence[bytes]] = None,
     ) -> None:
+        """Count a refusal and log it; where the command itself is refused, it is the subject."""
         stats = self.services.stats
         if verdict == DENIED_COMMAND:
             stats.acl_denied_command += 1

@@ -204,6 +204,7 @@ class Clients:
         self.pause_timer = self.services.timers.at(monotonic() + remaining_s, self.unpause)
 
     def unpause(self) -> None:
+        """End a pause, in time or early; nothing happens where there is none."""
         if not self.pause_ends_ms:
             return
         self.pause_ends_ms = 0

@@ -133,6 +133,7 @@ class Sink(SnapshotSink):
         idle_s: Optional[int],
         freq: Optional[int],
     ) -> None:
+        """Take a key: straight into the tables, since nobody listens while a snapshot is loaded."""
         if db != self.number:
             self.select(db)
         if deadline_ms is not None:
@@ -494,6 +495,7 @@ class Replay:
             ) from None
 
     def take_into_transaction(self, spec: Any, argv: Sequence[bytes], reader: Any) -> None:
+        """Queue what follows a MULTI: a log may end before its EXEC, and then nothing of it counts."""
         if self.queued is None:
             self.queued = []
         elif spec.name == b"multi":

@@ -32,6 +32,7 @@ class CommandCounters:
         self.reset()
 
     def reset(self) -> None:
+        """CONFIG RESETSTAT. The refusals by ACLs go on being counted, as in Redis."""
         self.calls = 0
         self.total_ns = 0
         self.rejected = 0

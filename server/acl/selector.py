@@ -164,6 +164,7 @@ class Selector:
         self.first_args.clear()
 
     def add_keys(self, rule: bytes) -> None:
+        """`~pattern` and `%R~pattern`, `%W~`, `%RW~`: what is said of one pattern adds up."""
         if self.all_keys:
             raise BadRule(AFTER_ALL_KEYS)
         permission, at = BOTH, 1

@@ -267,6 +267,7 @@ OPERANDS = {b"GET": 2, b"SET": 3, b"INCRBY": 3, b"OVERFLOW": 1}
 
 
 def parse_fields(ctx: Session, argv: Argv) -> list[Field]:
+    """The operations in order; each OVERFLOW holds for those behind it."""
     fields = []
     overflow = bitmap.WRAP
     at = 2

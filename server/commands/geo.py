@@ -304,6 +304,7 @@ class Search:
         return 0
 
     def parse_shape(self, option: bytes, rest: Argv) -> int:
+        """`parse_option` for the centre and the shape: one of either kind, which may be said again."""
         if option == b"FROMMEMBER" and rest and self.has_centre != b"FROMLONLAT":
             if self.positions is not None:
                 self.centre = member_position(self.positions, rest[0])

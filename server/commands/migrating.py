@@ -25,6 +25,7 @@ KEYS_NEEDS_EMPTY = b"ERR When using MIGRATE KEYS option, the key argument must b
 
 
 def parse(argv: Argv) -> MigrationRequest:
+    """The request. KEYS takes all words behind it."""
     copies = replaces = False
     credentials: tuple[bytes, ...] = ()
     keys: Sequence[bytes] = argv[3:4]

@@ -69,6 +69,7 @@ class _Draft:
             self._read(config, raw.strip(_WHITE))
 
     def _read(self, config: Config, line: bytes) -> None:
+        """Keep a line of the old file, and note which directive may use its place."""
         if not line or line[:1] == b"#":
             self._is_signed = self._is_signed or line == SIGNATURE
             self._lines.append(line)

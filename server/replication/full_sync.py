@@ -91,6 +91,7 @@ class FullSync:
             self.move()
 
     def begin_if_due(self) -> None:
+        """Begin a snapshot for the first who waits and all that want the same, where none is under way for them."""
         waiting = [replica for replica in self.replicas.values() if replica.state == WAITS_START]
         if not waiting:
             return

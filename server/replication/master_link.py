@@ -100,6 +100,7 @@ class MasterLink:
             self.fail("Unable to connect to MASTER: %s" % error)
 
     def connect_next(self) -> None:
+        """Try the next of the host's addresses; only the last one's failure is the link's."""
         family, kind, protocol, _, address = self.places.pop(0)
         sock = None
         try:
@@ -125,6 +126,7 @@ class MasterLink:
         self.log.notice("MASTER <-> REPLICA sync started")
 
     def on_connected(self) -> None:
+        """Connecting has ended: shake hands, or try another address."""
         if self.socket is None or self.state != CONNECTING:
             return  # ended by another event of this turn
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -183,6 +185,7 @@ class MasterLink:
     # Handshake -------------------------------------------------------------------------------------------------
 
     def on_pong(self, line: bytes) -> None:
+        """Introduce this replica: everything is sent at once, and the answers come in that order."""
         if line[:1] != b"+" and not line.startswith((b"-NOAUTH", b"-NOPERM", b"-ERR operation not permitted")):
             self.fail("Error reply to PING from master: '%s'" % line.decode("latin-1"))
             return
@@ -231,6 +234,7 @@ class MasterLink:
         self.send(*words)
 
     def on_psync(self, line: bytes) -> None:
+        """The master goes on where this history ends, sends a snapshot first, or can do neither now."""
         words = line.split()
         was_failover, self.is_failover = self.is_failover, False
         if line.startswith(b"+FULLRESYNC") and len(words) == 3 and len(words[1]) == 40 and words[2].isdigit():
@@ -310,6 +314,7 @@ class MasterLink:
             self.take_lines(data)
 
     def take_lines(self, data: bytes) -> None:
+        """Hand each whole line to who expects it. Behind the last one something else may begin: see `take`."""
         data = self.input + data
         self.input = b""
         while data and self.socket is not None:
@@ -337,6 +342,7 @@ class MasterLink:
                 self.ask_for_data()
 
     def receive_snapshot(self, data: bytes) -> None:
+        """Feed the transfer, no faster than `key-load-delay` allows."""
         transfer = self.transfer
         assert transfer is not None
         loaded = transfer.sink.loaded if transfer.reader is not None else 0
@@ -384,6 +390,7 @@ class MasterLink:
     # The stream ------------------------------------------------------------------------------------------------
 
     def begin_stream(self) -> None:
+        """Make the session in which the master's commands run, and whoever takes them from the stream."""
         services = self.services
         session = services.clients.new()
         session.kind = b"master"
@@ -456,6 +463,7 @@ class MasterLink:
         self.send(*words)
 
     def each_second(self, now_s: float) -> None:
+        """Connect, notice a master that is silent for too long, and tell it that this replica lives."""
         silent_s = now_s - self.heard_s
         timeout_s = self.config.repl_timeout
         if self.session is not None and self.session.halted & DOOMED:

@@ -149,6 +149,7 @@ class Transfer:
                 self.finish_stream()
 
     def store(self, part: bytes) -> None:
+        """Write to the file; when it is whole it becomes this server's own snapshot, and is loaded from there."""
         try:
             write_all(self.file, part)
             self.unsynced += len(part)

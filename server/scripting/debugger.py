@@ -239,6 +239,7 @@ class Conversation:
             self.say(b"<value> replies are unlimited.")
 
     def change_breakpoints(self, words: Sequence[bytes]) -> None:
+        """List breakpoints, or obey numbers of lines: set one, take one away (negative), take all away (0)."""
         if len(words) == 1:
             if not self.breakpoints:
                 self.say(b"No breakpoints set. Use 'b <line>' to add one.")

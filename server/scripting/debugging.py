@@ -134,6 +134,7 @@ class Debugging:
     # In a process of its own -------------------------------------------------------------------------------------
 
     def fork(self, ctx: Session, argv: Sequence[bytes], read_only: bool) -> None:
+        """Give the client to a child, which debugs a copy of everything: nothing that the script does lasts."""
         refusal = b"ERR Fork() failed: can't run EVAL in debugging mode: %b"
         if sys.platform == "win32":
             raise CommandError(refusal % b"this platform has none. SCRIPT DEBUG SYNC runs in the server itself")

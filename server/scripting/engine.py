@@ -254,6 +254,7 @@ class Engine:
     # What scripts ask ------------------------------------------------------------------------------------------
 
     def host(self) -> Dict[bytes, Callable[..., Any]]:
+        """What the Lua side may call, by name."""
         from server.version import REDIS_VERSION
 
         major, minor, patch = map(int, REDIS_VERSION.split("."))
