@@ -168,7 +168,8 @@ class Hash(IndexedDict):
         size = len(self)
         arguments = iter(pairs)
         if self.index is None and self.deadlines is None:
-            self.update(zip(arguments, arguments))  # three of them: 0.4 -> 0.3 us
+            for field, value in zip(arguments, arguments):  # of three fields 0.18 us, dict.update takes 0.21
+                self[field] = value
             if len(self) > limits.hash_max_listpack_entries:
                 self.encoding = HASHTABLE
         else:
