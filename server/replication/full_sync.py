@@ -151,28 +151,16 @@ class FullSync:
         facts = replication.snapshot_facts()
         left_out = group[0].filter
         reader, mark = -1, b""
-        if sys.platform != "win32" and is_diskless:
-            from server.replication.snapshot import write_to_pipe
-
+        if to_sockets:
             mark = os.urandom(MARK_BYTES).hex().encode()
-            reader, writer = os.pipe()
-            os.set_blocking(reader, False)
-            widen(reader)
-            began = services.children.fork(
-                SYNCHRONISATION,
-                lambda progress: write_to_pipe(services, progress, facts, left_out, writer, mark),
-                self.on_done,
-                (writer,),
-            )
-            os.close(writer)
+            reader = self.begin_piped(facts, left_out, mark)
+            began = reader >= 0
         elif is_diskless:
             began = self.begin_unnamed(facts, left_out)
         else:
             # A BGSAVE like any other: its file may serve this server, too.
             began = services.persistence.snapshots.begin(self.on_done)
         if not began:
-            if reader >= 0:
-                os.close(reader)
             self.refuse(group)
             return
         self.group = group
@@ -191,6 +179,32 @@ class FullSync:
             child = services.children.current
             if child is not None:
                 self.log.notice("Background RDB transfer started by pid %d" % child.pid)
+
+    def begin_piped(self, facts: Facts, left_out: int, mark: bytes) -> int:
+        """Have a child write the snapshot into a pipe; returns where to read it, or -1, with the reason logged."""
+        from server.replication.snapshot import write_to_pipe
+
+        services = self.services
+        if sys.platform == "win32":
+            return -1
+        try:
+            reader, writer = os.pipe()
+        except OSError as error:
+            self.log.warning("Can't open the pipe for a snapshot to replicas: %s" % error.strerror)
+            return -1
+        os.set_blocking(reader, False)
+        widen(reader)
+        began = services.children.fork(
+            SYNCHRONISATION,
+            lambda progress: write_to_pipe(services, progress, facts, left_out, writer, mark),
+            self.on_done,
+            (writer,),
+        )
+        os.close(writer)
+        if not began:
+            os.close(reader)
+            return -1
+        return reader
 
     def begin_unnamed(self, facts: Facts, left_out: int) -> bool:
         """Without fork: write the snapshot into a file that is not to be kept. False, with the reason logged, if none
