@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -365,9 +366,10 @@ def test_short_replies_that_nobody_reads_count_for_the_hard_limit(start_server):
     server = start_server("--save", "", "--client-output-buffer-limit", "normal 2mb 0 0")
     with server.wire() as wire, server.wire() as deaf:
         wire.command("SET", "k", "v" * 400)
-        with pytest.raises(OSError):
-            for _ in range(200):  # 20 MB of replies: sockets take some megabytes
+        with suppress(OSError):  # it may be closed before it has said all
+            for _ in range(100):  # 20 MB of replies: sockets take some megabytes
                 deaf.send((encode("GET", "k") + encode("PING")) * 500)
+        server.wait_for_log("scheduled to be closed ASAP for overcoming of output buffer limits")
         assert b"client_output_buffer_limit_disconnections:1\r\n" in wire.ask("INFO", "stats")
 
 
