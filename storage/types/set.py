@@ -13,7 +13,7 @@ member is a canonical 64 bit decimal; `is_unsorted` is false only if an INTSET's
 
 from __future__ import annotations
 
-from itertools import chain, filterfalse, islice
+from itertools import chain, filterfalse, islice, takewhile
 
 from storage.numeric import is_integer, parse_int
 from storage.types.indexed import HOLES_FLOOR, SMALL, IndexedDict
@@ -31,6 +31,7 @@ LISTPACK = b"listpack"
 HASHTABLE = b"hashtable"
 
 PRESENT = b""  # the table's value for every member
+SORTED = 512  # the default of set-max-intset-entries; a larger result has no order
 REBUILD_SHARE = 5  # as in Redis: SPOP that takes five times what it leaves makes a new set of what is left
 
 
@@ -278,7 +279,7 @@ def union(sets: Sequence[Set | None]) -> list[bytes]:
             if one.is_unsorted:
                 one.sort_integers()
             members.update(one)
-    return list(members)
+    return as_built(list(members))
 
 
 def difference(sets: Sequence[Set | None]) -> list[bytes]:
@@ -296,7 +297,15 @@ def difference(sets: Sequence[Set | None]) -> list[bytes]:
         others.sort(key=len, reverse=True)  # the largest first: it probably takes most away
         for other in others:
             found = filterfalse(other.__contains__, found)
-    return list(found)
+    return as_built(list(found))
+
+
+def as_built(members: list[bytes]) -> list[bytes]:
+    """Put what comes before the first word in numeric order: Redis's result is an intset until then."""
+    if members and len(members) <= SORTED and is_integer(members[0]):
+        numbers = list(takewhile(is_integer, members))
+        members[: len(numbers)] = sorted(numbers, key=int)
+    return members
 
 
 def stored_difference(sets: Sequence[Set | None], limits: EncodingLimits) -> Set:

@@ -46,6 +46,17 @@ def test_an_intset_is_seen_in_numeric_order_and_keeps_it_when_it_becomes_a_listp
     assert value.members() == [b"-5", b"0", b"1", b"3", b"20", b"a", b"2"]
 
 
+def test_results_are_in_the_order_of_a_set_that_is_built_of_them(limits):
+    one, other = made_of([b"29", b"4"], limits), made_of([b"10", b"a", b"7", b"5"], limits)
+    assert union([one, made_of([b"10", b"-1"], limits)]) == [b"-1", b"4", b"10", b"29"]
+    assert union([one, None, other]) == [b"4", b"10", b"29", b"a", b"7", b"5"]
+    listed = made_of([b"34", b"20", b"aa", b"4"], limits)
+    listed.remove(b"aa")
+    listed.add(b"3", limits)
+    assert listed.members() == [b"20", b"34", b"4", b"3"]
+    assert difference([listed, one]) == [b"3", b"20", b"34"]
+
+
 @pytest.mark.parametrize("member", [b"01", b"+1", b" 1", b"1.0", b"", b"-0", b"-", b"9223372036854775808"])
 def test_only_canonical_64_bit_decimals_are_integers(member, limits):
     assert not is_integer(member)
