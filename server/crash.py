@@ -15,6 +15,7 @@ The process then dies of the signal as it would have. `crash-log-enabled no` lea
 from __future__ import annotations
 
 import os
+import sys
 
 from server.version import REDIS_VERSION
 
@@ -46,7 +47,8 @@ class CrashReports:
 
     def __init__(self, config: Config) -> None:
         self._descriptor = STANDARD_OUTPUT
-        if config.logfile:
+        # On Windows nobody could rename or delete a log that is kept open.
+        if config.logfile and sys.platform != "win32":
             try:
                 self._descriptor = os.open(config.logfile, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             except OSError:
