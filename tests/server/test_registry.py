@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from server import admission
@@ -27,6 +30,7 @@ from server.keyspecs import (
     one_key,
     unknown,
 )
+from tests.harness.processes import ROOT
 
 
 def declare(group, name, arity, handler=None, **facts):
@@ -329,3 +333,8 @@ def test_every_container_of_this_server_has_help():
 def test_each_condition_of_admission_has_a_bit_of_its_own():
     bits = [value for name, value in vars(admission).items() if name.isupper() and name != "EVERY_COMMAND"]
     assert len(set(bits)) == len(bits) and all(bit & (bit - 1) == 0 for bit in bits)
+
+
+def test_commands_are_declared_where_python_leaves_docstrings_out():
+    program = "from server.commands import all_groups; from server.registry import Registry; Registry.of(all_groups())"
+    subprocess.run([sys.executable, "-OO", "-c", program], cwd=ROOT, check=True)
