@@ -40,6 +40,7 @@ SELDOM = 100  # times as long as it took, nobody waits for another one
 REPORT_BYTES = 16 * 1024  # it is 3 kB long
 # Another C library than glibc, or none that answers: on Windows one can be loaded by its name only (TypeError).
 NOT_GLIBC = (ImportError, OSError, AttributeError, TypeError)
+HAS_BLOCKS = hasattr(sys, "getallocatedblocks")  # CPython
 IN_BLOCKS = b"# bytes in allocated blocks"  # a line of CPython's report since 3.3
 
 
@@ -60,8 +61,7 @@ class MemoryMeter:
 
     def __init__(self) -> None:
         # The heap is not asked yet: loading ctypes costs 10 ms of the start.
-        blocks = counted_blocks()
-        started_with = blocks + EMPTY_HEAP_BYTES if blocks else resident_bytes()
+        started_with = counted_blocks() + EMPTY_HEAP_BYTES if HAS_BLOCKS else resident_bytes()
         self.startup_bytes = min(STARTUP_BYTES, started_with)
         self.program_bytes = started_with - self.startup_bytes
         self.peak_bytes = self.startup_bytes
@@ -76,8 +76,9 @@ class MemoryMeter:
         """Memory in use now; what was freed is not in it, whether or not the system got it back."""
         if not self._is_asked:
             self._is_asked = True
-            if counted_blocks():
-                self._heap_bytes = find_heap_counter()
+            self._heap_bytes = find_heap_counter() if HAS_BLOCKS else None
+            # Without any (PYTHONMALLOC=malloc) all is in the heap.
+            if self._heap_bytes is not None or counted_blocks():
                 self._block_bytes = find_block_meter() or counted_blocks
         if self._block_bytes is not None:
             used = self._block_bytes() + self.heap_bytes(self._block_bytes) - self.program_bytes
@@ -147,8 +148,7 @@ def find_heap_counter() -> Optional[Callable[[], tuple[int, int]]]:
 
 def counted_blocks() -> int:
     """The bytes in the interpreter's small blocks, by their number; 0 where it has none or does not tell."""
-    blocks = getattr(sys, "getallocatedblocks", None)
-    return blocks() * BLOCK_BYTES if blocks is not None else 0
+    return sys.getallocatedblocks() * BLOCK_BYTES if HAS_BLOCKS else 0
 
 
 def find_block_meter() -> Optional[Callable[[], int]]:
