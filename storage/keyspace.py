@@ -7,6 +7,7 @@ command. Must not know who listens.
 
 from __future__ import annotations
 
+from itertools import repeat
 from time import perf_counter_ns
 
 from storage.clock import Clock
@@ -20,11 +21,12 @@ from storage.types.list import List
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Container, Optional, Sequence, Tuple
+    from typing import Any, Callable, Container, Iterable, Optional, Sequence, Tuple
 
     from storage.events import Event
 
     Change = Tuple[Database, Optional[bytes], Event, int]
+    Seam = Callable[[Optional[bytes], Event, int], None]
     Places = Sequence[Container[Tuple[int, bytes]]]  # databases' numbers with keys of theirs
 
 PARTS = ("data", "deadlines", "lapses", "field_deadlines", "access", "index")  # what a database's contents are
@@ -63,6 +65,8 @@ class Keyspace:
         "active_expiry",
         "new_access",
         "stamps_since_s",
+        "_recorders",
+        "_pickers",
     )
 
     def __init__(self, databases: int = 16, clock: Clock | None = None, limits: EncodingLimits | None = None) -> None:
@@ -93,6 +97,8 @@ class Keyspace:
         self.new_access: Callable[[], dict[bytes, int]] = dict  # see storage.eviction
         self.stamps_since_s = 0  # of keys without a stamp of their own
         self.databases = [Database(number, self, self.clock) for number in range(databases)]
+        self._recorders: list[Seam] = []  # of each database, once they are wanted
+        self._pickers: list[Seam] = []
         self.record(False)
 
     # The seam --------------------------------------------------------------------------------------------------
@@ -101,19 +107,27 @@ class Keyspace:
         """Switch between counting changes and recording each, or those of the keys in `places`. Only between two units
         of work.
         """
+        was_picking = self.places is not None and not self.recording
         self.recording = recording
         self.places = places
-        for db in self.databases:
-            if recording:
-                db.changed = self.recorder(db)
-            else:
-                db.changed = self.count if places is None else self.picker(db, places)
+        if was_picking and places is not None and not recording:
+            return
+        seams: Iterable[Seam]
+        if recording:
+            seams = self._recorders = self._recorders or list(map(self.recorder, self.databases))
+        elif places is not None:
+            seams = self._pickers = self._pickers or list(map(self.picker, self.databases))
+        else:
+            seams = repeat(self.count)
+        # Made once: WATCH, GET and a transaction, 22 -> 17 us of processor time.
+        for db, seam in zip(self.databases, seams):
+            db.changed = seam
 
     def count(self, key: bytes | None, event: Event, count: int) -> None:
         """The seam while nobody listens."""
         self.dirty += count
 
-    def recorder(self, db: Database) -> Callable[[bytes | None, Event, int], None]:
+    def recorder(self, db: Database) -> Seam:
         """The seam while somebody listens: an entry of `changes` for each call."""
         append = self.changes.append
 
@@ -122,7 +136,7 @@ class Keyspace:
 
         return record
 
-    def picker(self, db: Database, places: Places) -> Callable[[bytes | None, Event, int], None]:
+    def picker(self, db: Database) -> Seam:
         """The seam while all who listen wait for certain keys: a worker's queue must not slow down other writes."""
         append = self.changes.append
         number = db.number
@@ -130,7 +144,7 @@ class Keyspace:
         def pick(key: bytes | None, event: Event, count: int) -> None:
             if key is not None:
                 place = (number, key)
-                for table in places:
+                for table in self.places or ():
                     if place in table:
                         break
                 else:
