@@ -109,7 +109,6 @@ class Batches:
                     and not plan.trips & (self.dispatch.mode | session.mode)
                     and session.reply_mode == REPLY_ON
                     and self.dispatch.slow_floor_ns >= LONG_NS
-                    and not (session.watched is not None and plan.has_transactions)
                 ):
                     return self.run_plan(session, vectors, plan)
             session.pending = iter(vectors)
@@ -187,7 +186,7 @@ class Batches:
         log: Any = dispatch.propagation.lone_run(number) if is_heard and not dispatch.listeners else None
         is_heard = is_heard or plan.publishes
         is_inside = False  # a transaction
-        is_unlike = False  # neighbours that do not run together
+        is_unlike = False  # what follows has to run one by one
         wrote = False
         pending: Any = iter(vectors)
         stamp = began = perf_counter_ns()
@@ -214,6 +213,13 @@ class Batches:
                             break
                     continue
                 if spec is not None:  # MULTI; EXEC will run whatever comes
+                    if session.watched is not None:
+                        if not self.end_watch(session):  # the loop of all commands knows what then
+                            pending = chain((argv,), pending)
+                            spec = self.multi
+                            is_unlike = True
+                            break
+                        log = None if dispatch.listeners else dispatch.propagation.lone_run(number)
                     append(spec)
                     is_inside = session.denies_blocking = True
                     dispatch.depth += 1
@@ -318,6 +324,15 @@ class Batches:
         if wrote:
             dispatch.propagation.note_writer(session)
         return dispatch.run(session) if is_unlike else pending is None
+
+    def end_watch(self, session: Session) -> bool:
+        """Watch no key any more, before a transaction that stands whole; False, and nothing done, if it is lost."""
+        watching = self.dispatch.services.watching
+        if watching.is_broken(session):
+            return False
+        watching.forget(session)
+        self.dispatch.after_unit()
+        return True
 
     def is_unheard(self, session: Session, keys: Sequence[bytes]) -> bool:
         """Whether all who listen wait for other keys: workers at their queues must not slow down everybody else."""

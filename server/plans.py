@@ -31,15 +31,14 @@ MIN_TOGETHER = 12  # from here on the columns of neighbours pay: 30 INCRs in a t
 class Plan:
     """`steps` are for each vector, or for neighbours together; `trips` what may stand before any of them."""
 
-    __slots__ = ("steps", "trips", "publishes", "has_transactions", "last")
+    __slots__ = ("steps", "trips", "publishes", "last")
 
-    def __init__(self, steps: List[Step], specs: List[CommandSpec], has_transactions: bool) -> None:
+    def __init__(self, steps: List[Step], specs: List[CommandSpec]) -> None:
         self.steps = steps
         self.trips = 0
         for spec in specs:
             self.trips |= spec.trips
         self.publishes = any(spec.publishes for spec in specs)
-        self.has_transactions = has_transactions
         self.last = specs[-1]
 
 
@@ -68,14 +67,13 @@ class Plans(dict):
         steps: List[Step] = []
         begun = -1  # where the transaction under way stands in `steps`
         queued = 0
-        has_transactions = False
         for (spec, width), alike in groupby(zip(specs, widths)):
             count = len(list(alike))
             counters = self._commands[spec.id]
             if not spec.accepts(width):
                 return None
             if spec is self._multi and begun < 0 and count == 1:
-                begun, queued, has_transactions = len(steps), 0, True
+                begun, queued = len(steps), 0
                 steps.append((None, counters, b""))
             elif spec is self._exec and begun >= 0 and count == 1:
                 opening = b"+OK\r\n" + b"+QUEUED\r\n" * queued + b"*%d\r\n" % queued
@@ -92,4 +90,4 @@ class Plans(dict):
                     steps += [(spec.handler, counters, spec)] * count
             else:
                 return None
-        return Plan(steps, specs, has_transactions) if begun < 0 else None
+        return Plan(steps, specs) if begun < 0 else None

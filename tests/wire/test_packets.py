@@ -153,6 +153,20 @@ def test_what_stands_in_the_way_of_a_plan_is_heeded(server, wire):
     assert wire.read_raw() == OK
 
 
+def test_a_watch_is_lost_to_what_its_own_client_says_before_the_transaction(wire):
+    packet = [("SET", "k", "v"), ("MULTI",), ("INCR", "n"), ("EXEC",), ("MULTI",), ("INCR", "n"), ("GET", "k")]
+    packet += [("EXEC",)]
+    answers = [OK, OK, QUEUED, b"*1\r\n:1\r\n", OK, QUEUED, QUEUED, b"*2\r\n:2\r\n$1\r\nv\r\n"]
+    learn(wire, *packet)
+    wire.ask("WATCH", "other")
+    assert in_one_packet(wire, *packet) == answers
+    wire.ask("DEL", "n")
+    wire.ask("WATCH", "k")
+    answers[3:] = [b"*-1\r\n", OK, QUEUED, QUEUED, b"*2\r\n:1\r\n$1\r\nv\r\n"]
+    assert in_one_packet(wire, *packet) == answers
+    assert counted(wire, "multi", "exec", "incr") == {"multi": (4, 0, 0), "exec": (4, 0, 0), "incr": (3, 0, 0)}
+
+
 def test_slow_log_of_everything_has_every_command_of_a_plan(wire):
     packet = [("MULTI",), ("SET", "k", "v"), ("EXEC",), ("GET", "k")]
     learn(wire, *packet)
