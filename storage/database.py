@@ -85,7 +85,7 @@ class Database:
         value = self.data.get(key)
         if value is None:
             return None
-        if self.lapses and self.lapses.get(key, NEVER_MS) <= self.clock.now_ms and self.lapse(key):
+        if self.lapses and self.lapses.get(key, NEVER_MS) <= self.clock.now_ms and self.lapse(key, True):
             return None
         self.access[key] = self.clock.access_stamp
         return value
@@ -218,9 +218,8 @@ class Database:
             if self.space.hears_new:
                 self.changed(key, NEW, 0)
         elif self.lapses and key in self.lapses:
-            if self.lapses[key] <= self.clock.now_ms and not self.space.keeps_lapsed:
-                self.expire(key)  # its end is stated before what takes its place
-                self.put(key, value)
+            if self.lapses[key] <= self.clock.now_ms and self.lapse(key, True) and key not in data:
+                self.put(key, value)  # its end is stated before what takes its place
                 return
             self.deadlines.discard(key)
         if self.field_deadlines.live:
@@ -296,7 +295,7 @@ class Database:
 
     def delete(self, key: bytes) -> bool:
         """Remove a key that is there and state it: the whole of DEL for one key. A large value is freed in slices."""
-        if self.peek(key) is None:
+        if self.peek(key) is None and key not in self.data:  # a replica that takes writes deletes what it hides
             return False
         self.space.graveyard.bury(self.remove(key))
         self.changed(key, DEL, 1)
@@ -342,13 +341,14 @@ class Database:
         """Let the key live for ever; True if it had a deadline. The caller states the change."""
         return self.deadlines.discard(key)
 
-    def lapse(self, key: bytes) -> bool:
-        """Treat a key whose deadline has passed as gone: a master deletes it, a replica only hides it.
+    def lapse(self, key: bytes, is_to_write: bool = False) -> bool:
+        """Treat a key whose deadline has passed as gone: a master deletes it, a replica only hides it, unless a client
+        is about to write to it.
 
         False if it has to be seen all the same: for the link to the master, and while loading.
         """
         space = self.space
-        if space.keeps_lapsed:
+        if space.keeps_lapsed and not (is_to_write and space.ends_lapsed and space.hides_lapsed):
             return space.hides_lapsed
         self.expire(key)
         return True

@@ -62,6 +62,7 @@ class Keyspace:
         "hears_new",
         "keeps_lapsed",
         "hides_lapsed",
+        "ends_lapsed",
         "active_expiry",
         "new_access",
         "stamps_since_s",
@@ -93,6 +94,7 @@ class Keyspace:
         self.hears_new = False
         self.keeps_lapsed = False  # a replica, and a server that loads, delete nothing by themselves
         self.hides_lapsed = True
+        self.ends_lapsed = False  # but for who is about to write to them: a replica that takes writes
         self.active_expiry = True
         self.new_access: Callable[[], dict[bytes, int]] = dict  # see storage.eviction
         self.stamps_since_s = 0  # of keys without a stamp of their own

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from time import monotonic
 
+from storage.events import FLUSHED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Optional, Tuple
@@ -31,7 +33,11 @@ class OwnDeadlines:
 
     def note(self, db: Database, key: Optional[bytes], event: Event, session: Optional[Session]) -> None:
         """A change: remember the key if a client, not the master, left it with a deadline."""
-        if key is None or session is None or session.kind == b"master" or db.deadline_ms(key) is None:
+        if key is None:
+            if event is FLUSHED and self.keys:
+                self.keys = {place: None for place in self.keys if place[0] is not db}
+            return
+        if session is None or session.kind == b"master" or db.deadline_ms(key) is None:
             return
         self.keys[db, key] = None
         if self.timer is None:

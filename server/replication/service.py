@@ -500,6 +500,7 @@ class Replication:
         dispatch = self.services.dispatch
         if wanted == (self.own_deadlines is not None):
             return
+        self.services.keyspace.ends_lapsed = wanted
         if wanted:
             from server.replication.own_deadlines import OwnDeadlines
 

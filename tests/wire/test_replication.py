@@ -506,6 +506,14 @@ def test_a_replica_hides_what_lapsed_and_waits_for_its_masters_del(replica, bare
         until(lambda: client.ask("GET", "k2") == b"11")
         bare_master.link.sendall(encode_record((b"DEL", b"k")))
         until(lambda: client.ask("DBSIZE") == 1)
+        # Who may write to it ends what is hidden.
+        for key in (b"lapsed", b"hidden"):
+            bare_master.link.sendall(encode_record((b"SET", key, b"v", b"PXAT", b"1")))
+        until(lambda: client.ask("DBSIZE") == 3)
+        client.command("CONFIG", "SET", "replica-read-only", "no")
+        assert client.ask("LREM", "lapsed", "0", "x") == 0
+        assert info(client, "stats")["expired_keys"] == "1"
+        assert client.ask("GET", "hidden") is None and client.ask("DEL", "hidden") == client.ask("DBSIZE") == 1
 
 
 def test_a_blocked_client_is_let_go_when_its_server_becomes_a_replica(start_server, bare_master):
