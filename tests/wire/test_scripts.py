@@ -271,9 +271,9 @@ def test_a_script_whose_flags_refuse_it_counts_as_rejected_and_spoils_its_transa
     ask("CONFIG", "SET", "min-replicas-to-write", 1)
     try:
         ask("CONFIG", "RESETSTAT")
-        calls = [("EVAL", "#!lua\nreturn 1", 0), ("FCALL", "writes", 0)]
+        calls = [("EVAL", "#!lua\nreturn 3", 0), ("FCALL", "writes", 0)]
         assert [ask(*call) for call in calls] == [b"-NOREPLICAS Not enough good replicas to write."] * 2
-        assert ask("EVALSHA", digest("#!lua\nreturn 1"), 0) == NO_SCRIPT  # it did not come as far as the cache
+        assert ask("EVALSHA", digest("#!lua\nreturn 3"), 0) == NO_SCRIPT  # it did not come as far as the cache
         for call in calls:
             assert (ask("MULTI"), ask(*call)[:11], ask("EXEC")[:10]) == (b"OK", b"-NOREPLICAS", b"-EXECABORT")
         counted = ask("INFO", "commandstats")
