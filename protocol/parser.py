@@ -21,13 +21,14 @@ from collections import deque
 from itertools import chain
 
 from protocol.encoder import BULK, header_of
-from protocol.patterns import PATTERNS
 from storage.numeric import parse_int
 from storage.text import UnbalancedQuotes, split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Deque, Iterator, List, Sequence, Union
+
+    from protocol.patterns import Patterns
 
     Vector = Sequence[bytes]
     Vectors = Union[List[Vector], "Run"]
@@ -83,6 +84,7 @@ class RequestParser:
 
     __slots__ = (
         "anonymous",
+        "patterns",
         "max_bulk_bytes",
         "error",
         "has_input",
@@ -100,8 +102,11 @@ class RequestParser:
         "_bulk",
     )
 
-    def __init__(self, max_bulk_bytes: int = MAX_BULK_BYTES, anonymous: bool = False) -> None:
+    def __init__(
+        self, max_bulk_bytes: int = MAX_BULK_BYTES, anonymous: bool = False, patterns: Patterns | None = None
+    ) -> None:
         self.anonymous = anonymous
+        self.patterns = patterns  # of what comes again, shared by all connections; None knows none and learns none
         self.max_bulk_bytes = max_bulk_bytes
         self.error: bytes | None = None
         self.has_input = False  # `take` may find something more
@@ -197,13 +202,13 @@ class RequestParser:
                 self.has_input = False
                 return []
             if len(chunk) <= SPLIT_BYTES:
-                vectors, used = split_run(chunk)
+                vectors, used = split_run(chunk, self.patterns)
                 if used == len(chunk):
                     self._chunk = b""
                     self.has_input = False
                     return vectors
             else:
-                vectors, used = split_run(chunk[:SPLIT_BYTES])
+                vectors, used = split_run(chunk[:SPLIT_BYTES], self.patterns)
             if not used and chunk[0] != 42:  # "*"
                 vectors, used = split_lines(chunk[:MAX_LINES_BYTES])
             if used:
@@ -414,7 +419,7 @@ class RequestParser:
         return position, words
 
 
-def split_run(data: bytes) -> tuple[Vectors, int]:
+def split_run(data: bytes, patterns: Patterns | None = None) -> tuple[Vectors, int]:
     """The whole vectors that `data` starts with, and the bytes they take, as far as they are plainly legal.
 
     Stops without harm before whatever it does not recognise: another form of header, an inline command, a value with
@@ -444,8 +449,8 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
                 return _split_one_by_one(pieces)
             used = len(data) - len(tail) - sum(map(len, cut)) - 2 * len(cut)
             return Run(columns, data[:used]), used
-    if total in PATTERNS:
-        for place, line, pattern in PATTERNS[total]:
+    if patterns is not None and total in patterns:
+        for place, line, pattern in patterns[total]:
             if pieces[place] == line:
                 known = pattern.take(pieces)
                 if known is not None:
@@ -484,7 +489,8 @@ def split_run(data: bytes) -> tuple[Vectors, int]:
     vectors = vectors + unproved if vectors else unproved
     if start == total:
         used = len(data) - len(tail) if vectors else 0
-        PATTERNS.note(vectors, total)
+        if patterns is not None:
+            patterns.note(vectors, total)
     else:
         used = sum(map(len, pieces[:start])) + 2 * start
     return vectors, used

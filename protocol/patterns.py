@@ -112,6 +112,3 @@ class Patterns(dict):  # type: ignore[type-arg]
         pattern = Pattern(*key)
         self[lines] = ((*pattern.probe, pattern), *alike[: MAX_ALIKE - 1])
         self.count += 1
-
-
-PATTERNS = Patterns()

@@ -13,7 +13,7 @@ from time import perf_counter_ns
 
 from protocol.encoder import encode_run, error_line
 from protocol.parser import Run
-from protocol.patterns import Patterned
+from protocol.patterns import Patterned, Patterns
 from protocol.reply import NO_REPLY, NULL_ARRAY, OK, Block, Constant
 from server.admission import IN_MULTI, MEMORY_LIMITED, MONITORED, NO_TOUCH, RESTRICTED, TRACKING
 from server.dispatch import (
@@ -62,12 +62,13 @@ def columns_of(spec: CommandSpec, vectors: Sequence[Vector]) -> Sequence[Sequenc
 class Batches:
     """Runs batches for sessions, with the dispatcher's rules."""
 
-    __slots__ = ("dispatch", "multi", "exec", "plans")
+    __slots__ = ("dispatch", "multi", "exec", "patterns", "plans")
 
     def __init__(self, dispatch: Dispatcher) -> None:
         self.dispatch = dispatch
         self.multi: Any = dispatch.registry.lookup(b"multi")
         self.exec: Any = dispatch.registry.lookup(b"exec")
+        self.patterns = Patterns()  # of packets that come again: what parsers look for, and plans are made of
         self.plans = Plans(dispatch)
 
     # Runs of one command ---------------------------------------------------------------------------------------

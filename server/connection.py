@@ -57,7 +57,7 @@ class Connection:
         self.socket = sock
         self.session = session
         self.services = services
-        self.parser = RequestParser(services.config.proto_max_bulk_len)
+        self.parser = RequestParser(services.config.proto_max_bulk_len, patterns=services.dispatch.batches.patterns)
         self.stats = services.stats
         self.dispatch = services.dispatch
         self.clock = services.keyspace.clock
