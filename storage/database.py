@@ -271,14 +271,15 @@ class Database:
         self.put(key, value)
 
     def rebind(self, key: bytes, value: Any) -> None:
-        """Give an existing key another value of the same type (or SET KEEPTTL): its deadline stays."""
+        """Give an existing key another value of the same type (or SET KEEPTTL): its deadline stays, and the use was
+        counted when it was looked up.
+        """
         if key not in self.data:
             self.put(key, value)
             return
         if self.field_deadlines.live:
             self.field_deadlines.discard(key)
         self.data[key] = value
-        self.access[key] = self.clock.access_stamp
 
     def remove(self, key: bytes) -> Any:
         """Unbind `key`; return what it held, or None. The caller states the change."""

@@ -113,8 +113,7 @@ def rpush(ctx: Session, argv: Argv) -> int:
 )
 def lpushx(ctx: Session, argv: Argv) -> int:
     """Put elements before the head of a list that exists."""
-    value = ctx.db.find_as(argv[1], List)
-    return 0 if value is None else lpush(ctx, argv)
+    return 0 if ctx.db.peek(argv[1]) is None else lpush(ctx, argv)
 
 
 @lists.command(
@@ -129,8 +128,7 @@ def lpushx(ctx: Session, argv: Argv) -> int:
 )
 def rpushx(ctx: Session, argv: Argv) -> int:
     """Append elements to the tail of a list that exists."""
-    value = ctx.db.find_as(argv[1], List)
-    return 0 if value is None else rpush(ctx, argv)
+    return 0 if ctx.db.peek(argv[1]) is None else rpush(ctx, argv)
 
 
 @lists.command(

@@ -110,7 +110,7 @@ def add_entries(ctx: Session, argv: Argv) -> Any:
     wanted = Additions(argv)
     db, key = ctx.db, argv[1]
     limits = db.space.limits
-    if wanted.exists is True and db.find_as(key, SortedSet) is None:
+    if wanted.exists is True and db.peek(key) is None:
         return None if wanted.increments else 0
     value = find_or_create(db, key, len(wanted.scores), len(wanted.members[0]))
     added = changed = 0

@@ -284,10 +284,12 @@ def set_(ctx: Session, argv: Argv) -> Any:
     old = None
     if options.returns_old:
         old = db.read_string(key)
-    if options.exists is not None and (db.find(key) is not None) is not options.exists:
+    look = db.peek if options.exists and not options.keeps_deadline else db.find  # `put` counts as the use
+    if options.exists is not None and (look(key) is not None) is not options.exists:
         return old
     if options.keeps_deadline:
-        db.peek(key)  # a deadline that has passed is not kept
+        if options.exists is None:
+            db.find(key)  # a deadline that has passed is not kept
         db.rebind(key, value)
     else:
         db.put(key, value)

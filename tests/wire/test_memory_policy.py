@@ -197,9 +197,11 @@ def test_object_freq_counts_uses_under_lfu_and_idletime_is_refused(limited):
     for _ in range(3):
         limited.command("GET", "k")
     assert limited.ask("OBJECT", "FREQ", "k") == 8
+    limited.command("APPEND", "k", "w")
+    assert limited.ask("OBJECT", "FREQ", "k") == 9
     limited.command("CLIENT", "NO-TOUCH", "ON")
     limited.command("GET", "k")
-    assert limited.ask("OBJECT", "FREQ", "k") == 8
+    assert limited.ask("OBJECT", "FREQ", "k") == 9
     assert limited.command("OBJECT", "IDLETIME", "k")[0] == b"-"
     limited.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     assert limited.ask("OBJECT", "IDLETIME", "k") == 0
