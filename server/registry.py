@@ -592,7 +592,12 @@ def unknown_subcommand(argv: Sequence[bytes]) -> bytes:
 
 
 def wrong_arity(spec: CommandSpec) -> bytes:
-    return b"ERR wrong number of arguments for '%s' command" % spec.name
+    return wrong_arity_of(spec.name)
+
+
+def wrong_arity_of(name: bytes) -> bytes:
+    """The text of a command whose own handler finds that its arguments are too few, too many or not in pairs."""
+    return b"ERR wrong number of arguments for '%s' command" % name
 
 
 def subcommand_syntax(argv: Sequence[bytes]) -> bytes:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from server.acl.user import User
     from server.propagation import Moment
     from server.pubsub import Subscriptions
-    from server.registry import CommandSpec
+    from server.registry import CommandSpec, Registry
     from server.services import Services
     from server.transactions import Transaction
     from storage.database import Database
+    from storage.keyspace import Keyspace
 
 # Why a session does not run its next vector (bits of `halted`).
 BLOCKED = 1  # waits in a blocking command
@@ -132,11 +133,11 @@ class Session:
         return "<Session %d %s>" % (self.id, self.address.decode("latin-1"))
 
     @property
-    def keyspace(self) -> Any:
+    def keyspace(self) -> Keyspace:
         return self.server.keyspace
 
     @property
-    def registry(self) -> Any:
+    def registry(self) -> Registry:
         return self.server.registry
 
     @property
@@ -219,7 +220,7 @@ class Session:
     def in_multi(self) -> bool:
         return bool(self.mode & admission.IN_MULTI)
 
-    def become(self, user: Any) -> None:
+    def become(self, user: User) -> None:
         """Log in: from the next command on the session may do what this user may."""
         self.user = user
         self.authenticated = True

@@ -14,7 +14,7 @@ from server.key_runs import hdel_run, hincrby_run, hset_run
 from server.keyspecs import ACCESS, DELETE, INSERT, RO, RW, UPDATE, one_key
 from server.number_arguments import integer, negatable
 from server.read_runs import hexists_run, hget_run, hgetall_run, hkeys_run, hlen_run, hvals_run
-from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group, wrong_arity
+from server.registry import DENYOOM, FAST, READONLY, WALKS, WRITE, Group, wrong_arity_of
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import (
     HASH_NOT_A_FLOAT,
@@ -96,7 +96,7 @@ def hset(ctx: Session, argv: Argv) -> int:
         db.changed(key, HSET, 1)
         return 1 if is_new else 0
     if len(argv) % 2:
-        raise CommandError(wrong_arity(ctx.registry.originally(b"hset")))
+        raise CommandError(wrong_arity_of(b"hset"))
     return set_pairs(db, argv)
 
 
@@ -113,7 +113,7 @@ def hset(ctx: Session, argv: Argv) -> int:
 def hmset(ctx: Session, argv: Argv) -> Any:
     """Set fields of a hash."""
     if len(argv) % 2:
-        raise CommandError(wrong_arity(ctx.registry.originally(b"hmset")))
+        raise CommandError(wrong_arity_of(b"hmset"))
     set_pairs(ctx.db, argv)
     return OK
 

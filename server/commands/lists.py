@@ -14,7 +14,7 @@ from server.list_ends import ENDS, is_left, move_one, pop_many, pop_several
 from server.multipop_arguments import MultiPop
 from server.number_arguments import integer, negatable, not_negative
 from server.read_runs import lindex_run, llen_run, lrange_run
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
+from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity_of
 from storage.errors import INDEX_OUT_OF_RANGE, NO_SUCH_KEY, SYNTAX_ERROR, CommandError, WrongType
 from storage.events import LINSERT, LPOP, LPUSH, LREM, LSET, LTRIM, RPOP, RPUSH
 from storage.types.list import List
@@ -217,7 +217,7 @@ def rpop(ctx: Session, argv: Argv) -> Any:
 def pop_counted(ctx: Session, argv: Argv, from_left: bool) -> Any:
     """LPOP and RPOP with a count."""
     if len(argv) > 3:
-        raise CommandError(wrong_arity(ctx.registry.originally(b"lpop" if from_left else b"rpop")))
+        raise CommandError(wrong_arity_of(b"lpop" if from_left else b"rpop"))
     count = not_negative(argv[2])
     value = ctx.db.find_as(argv[1], List)
     if value is None:

@@ -12,7 +12,7 @@ from server.key_runs import zadd_run, zincrby_run, zrem_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.number_arguments import negatable
 from server.read_runs import zcard_run, zrank_run, zrevrank_run, zscore_run
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity
+from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, wrong_arity_of
 from server.scan_arguments import ScanOptions, parse_cursor
 from storage.errors import NOT_A_FLOAT, OUT_OF_RANGE, SCORE_IS_NAN, SYNTAX_ERROR, CommandError, WrongType
 from storage.events import ZADD, ZINCR, ZREM
@@ -292,7 +292,7 @@ def zmscore(ctx: Session, argv: Argv) -> list[float | None]:
 def rank_of(ctx: Session, argv: Argv, reverse: bool) -> Any:
     with_score = len(argv) > 3
     if len(argv) > 4:
-        raise CommandError(wrong_arity(ctx.registry.originally(b"zrevrank" if reverse else b"zrank")))
+        raise CommandError(wrong_arity_of(b"zrevrank" if reverse else b"zrank"))
     if with_score and argv[3].upper() != b"WITHSCORE":
         raise CommandError(SYNTAX_ERROR)
     value = ctx.db.read_as(argv[1], SortedSet)

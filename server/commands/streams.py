@@ -9,7 +9,7 @@ from protocol.reply import NULL_ARRAY, OK, Entries, Map
 from server.key_runs import xadd_run
 from server.keyspecs import ACCESS, DELETE, RO, RW, UPDATE, one_key
 from server.number_arguments import integer
-from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, subcommand_syntax, wrong_arity
+from server.registry import DENYOOM, FAST, READONLY, WRITE, Group, subcommand_syntax, wrong_arity_of
 from server.stream_arguments import AddOrTrim, obeys, range_end, range_start, strict_id
 from storage import events
 from storage.errors import NO_SUCH_KEY, SYNTAX_ERROR, CommandError
@@ -65,7 +65,7 @@ def xadd(ctx: Session, argv: Argv) -> bytes | None:
         at = options.end + 1
     count = len(argv) - at
     if count < 2 or count & 1:
-        raise CommandError(wrong_arity(ctx.registry.originally(b"xadd")))
+        raise CommandError(wrong_arity_of(b"xadd"))
     if options is not None and options.entry_id == 0 and options.has_sequence:
         raise CommandError(b"ERR The ID specified in XADD must be greater than 0-0")
     stream = db.find_as(key, Stream)

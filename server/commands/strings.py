@@ -13,7 +13,7 @@ from server.keyfinders import set_keys
 from server.keyspecs import ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, VARIABLE_FLAGS, key_range, one_key
 from server.number_arguments import integer
 from server.read_runs import strlen_run
-from server.registry import COLUMNS_PAY, DENYOOM, FAST, READONLY, SWELLS, WRITE, Group, wrong_arity
+from server.registry import COLUMNS_PAY, DENYOOM, FAST, READONLY, SWELLS, WRITE, Group, wrong_arity_of
 from storage import events, lcs
 from storage.deadlines import NEVER_MS
 from storage.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, SYNTAX_ERROR, CommandError, WrongType
@@ -449,7 +449,7 @@ def getex(ctx: Session, argv: Argv) -> bytes | None:
 
 def even_arguments(ctx: Session, argv: Argv, name: bytes) -> None:
     if len(argv) % 2 == 0:
-        raise CommandError(wrong_arity(ctx.registry.originally(name)))
+        raise CommandError(wrong_arity_of(name))
 
 
 @strings.command(
