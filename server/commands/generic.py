@@ -225,7 +225,7 @@ def renamenx(ctx: Session, argv: Argv) -> int:
 def database(ctx: Session, argument: bytes) -> Database:
     """The database that an argument names."""
     number = int32(argument)
-    databases: list[Database] = ctx.keyspace.databases
+    databases = ctx.keyspace.databases
     if not 0 <= number < len(databases):
         raise CommandError(DB_OUT_OF_RANGE)
     return databases[number]
@@ -330,8 +330,7 @@ def keys(ctx: Session, argv: Argv) -> list[bytes]:
 )
 def randomkey(ctx: Session, argv: Argv) -> bytes | None:
     """Return a random key."""
-    key: bytes | None = ctx.db.random_key(random)
-    return key
+    return ctx.db.random_key(random)
 
 
 @generic.command(

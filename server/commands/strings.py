@@ -447,7 +447,7 @@ def getex(ctx: Session, argv: Argv) -> bytes | None:
     return value
 
 
-def even_arguments(ctx: Session, argv: Argv, name: bytes) -> None:
+def even_arguments(argv: Argv, name: bytes) -> None:
     if len(argv) % 2 == 0:
         raise CommandError(wrong_arity_of(name))
 
@@ -464,7 +464,7 @@ def even_arguments(ctx: Session, argv: Argv, name: bytes) -> None:
 )
 def mset(ctx: Session, argv: Argv) -> Any:
     """Set several keys to strings at once."""
-    even_arguments(ctx, argv, b"mset")
+    even_arguments(argv, b"mset")
     db, space = ctx.db, ctx.keyspace
     keys, values = argv[1::2], argv[2::2]
     if not space.recording and space.places is None and db.put_at_once(keys, values):
@@ -487,7 +487,7 @@ def mset(ctx: Session, argv: Argv) -> Any:
 )
 def msetnx(ctx: Session, argv: Argv) -> int:
     """Set several keys to strings at once if none of them exists."""
-    even_arguments(ctx, argv, b"msetnx")
+    even_arguments(argv, b"msetnx")
     db = ctx.db
     if any(db.find(key) is not None for key in argv[1::2]):
         return 0
