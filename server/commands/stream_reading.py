@@ -116,8 +116,10 @@ def xreadgroup(ctx: Session, argv: Argv) -> Any:
         wanted.append((key, stream, group, None if text == b">" else strict_id(text)))
     found: list[tuple[bytes, Any]] = []
     ctx.propagate_nothing()
-    db.space.hits += len(wanted)  # Redis looks every stream up twice, and INFO shows it
+    db.space.hits += len(wanted)  # Redis looks every stream up twice, and INFO and OBJECT FREQ show it
+    access, stamp = db.access, db.clock.access_stamp
     for key, stream, group, above in wanted:
+        access[key] = stamp
         consumer = group.consumers.get(options.consumer)
         if consumer is None:
             consumer = group.add_consumer(options.consumer, now_ms)
