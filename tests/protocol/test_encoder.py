@@ -90,8 +90,10 @@ def test_a_whole_hash_is_a_map_or_in_turn():
 
 def test_replies_to_a_run_are_what_each_of_them_is_alone():
     lists = [[], [b"a"], [], [], [b"", b"\r\n"], [], [b"x"] * 3, []]
+    maps = [FlatMap((b"100%", b"%s"), (b"%d", b"v" * length)) for length in range(4)]
+    others = [FlatMap((), ()), FlatMap((b"100%",), (b"",))]
     for table in (RESP2, RESP3):
-        for replies in (lists, lists[:1], [*lists, [1]], list(map(SetReply, lists))):
+        for replies in (lists, lists[:1], [*lists, [1]], list(map(SetReply, lists)), maps, maps, maps + others):
             assert encode_run(replies, table) == b"".join([table[reply.__class__](reply) for reply in replies])
 
 
