@@ -68,7 +68,11 @@ class Reactor:
         self.doors.discard(self.selector.unregister(sock))
 
     def add(self, connection: Connection) -> None:
-        """Serve a new connection, first with what it has sent already: most speak at once, and need no turn more."""
+        """Serve a new connection, first with what it has sent already: most speak at once, and need not be waited for.
+
+        That runs in the next turn, behind what others have sent meanwhile: in one with accepting it, their 99th
+        percentile was a fifth longer.
+        """
         self.selector.register(connection.socket, READ, connection)
         if connection.receive():
             self.leftovers.append(connection)
@@ -142,9 +146,6 @@ class Reactor:
                 self.services.unsent.append(target.session)
             if mask & READ and not (waiting is not None and target in waiting) and target.receive():
                 ready.append(target)
-        if self.knocked and not ready:
-            self.open_doors()  # nobody who is in waits for it; what the new ones have sent is run in this turn
-            ready, self.leftovers = self.leftovers, []
         return ready
 
     def open_doors(self) -> None:
