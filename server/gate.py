@@ -74,7 +74,7 @@ class Gate:
     def admit(self, session: Session, spec: CommandSpec, argv: Sequence[bytes], tripped: int) -> Any:
         """None to run it; ASIDE; or the reply to give instead of running it. `tripped` may be stale: see below."""
         mode = self.trips_of(session, spec, argv) & (self.dispatch.mode | session.mode)
-        if mode == when.IN_MULTI and spec.name in RUNS_IN_MULTI:
+        if not mode or (mode == when.IN_MULTI and spec.name in RUNS_IN_MULTI):
             return None
         return self.judge(session, spec, argv, mode)
 
