@@ -34,7 +34,7 @@ def test_a_thousand_idle_connections_use_no_cpu_worth_naming(start_server):
             assert wire.ask("PING") == b"PONG"
         before = cpu_seconds(server.pid)
         time.sleep(1)  # the claim is about time that passes
-        assert cpu_seconds(server.pid) - before <= 0.01
+        assert cpu_seconds(server.pid) - before < 0.015  # it is counted in hundredths
     finally:
         for wire in wires:
             wire.close()

@@ -60,7 +60,7 @@ def test_no_link_begins_while_replies_wait(master, request_line):
 
 def test_flushall_ends_the_snapshot_that_is_on_its_way_to_replicas(master):
     with master.wire() as client:
-        client.command("DEBUG", "POPULATE", 100)
+        client.pipeline([[b"SET", b"key:%d" % number, b"v"] for number in range(100)])
         client.command("CONFIG", "SET", "rdb-key-save-delay", "100000")
         replica = BareReplica(master, "eof")
         assert replica.psync().startswith(b"+FULLRESYNC")
