@@ -144,20 +144,12 @@ class Connection:
             is_done = self.dispatch.run(session)
         if not is_done:
             return bool(session.halted)
-        if self.parser.has_input or self.ended:
-            return self.is_drained()
-        return True
-
-    def is_drained(self) -> bool:
-        """After a batch: fetch the next one for the coming turn, or come to the end of the input."""
-        session = self.session
         if session.halted:
             return True
-        vectors = self.parser.take()
-        if vectors:
-            session.pending = iter(vectors)
-            return False
-        self.end_of_vectors()
+        if self.parser.has_input:
+            return False  # the next batch is for the coming turn, which takes it as it took this one
+        if self.ended:
+            self.end_of_vectors()
         return True
 
     def end_of_vectors(self) -> None:
