@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Deque, Iterator, List, Sequence, Union
 
-    from protocol.patterns import Patterns
+    from protocol.patterns import Key, Patterns
 
     Vector = Sequence[bytes]
     Vectors = Union[List[Vector], "Run"]
@@ -43,6 +43,8 @@ MAX_ANONYMOUS_VECTORS = 16  # at a time: for a stranger nobody waits long
 LIFT_LIMITS = (b"auth", b"hello", b"reset")  # commands after which a client may be anonymous no more
 SPLIT_BYTES = 64 * 1024  # more pieces at a time leave the caches
 MIN_RUN = 3  # columns pay from three commands on where they are all there is,
+MIN_REPEATED_LINES = 256  # of a packet that may be few commands many times: bulk loads are
+MAX_PERIOD = 12  # commands
 LONG_RUN = 12  # and from here on among others
 MAX_FAST_ARGUMENTS = 1024
 MANY_ARGUMENTS = 16  # of a command that does not stand whole in the input: from here on they are split
@@ -455,6 +457,12 @@ def split_run(data: bytes, patterns: Patterns | None = None) -> tuple[Vectors, i
                 known = pattern.take(pieces)
                 if known is not None:
                     return known, len(data) - len(tail)
+    if patterns is not None and total >= MIN_REPEATED_LINES:
+        key = _period(pieces)
+        repeated = patterns.take_repeated(pieces, key) if key is not None else None
+        if repeated is not None:
+            taken, start = repeated
+            return taken, sum(map(len, pieces[:start])) + 2 * start
     start = 0
     look_again = 0
     vectors: List[Vector] = []
@@ -528,6 +536,25 @@ def _split_one_by_one(pieces: List[bytes]) -> tuple[List[Vector], int]:
         vectors.append(arguments)
         start = stop
     return vectors, sum(map(len, pieces[:start])) + 2 * start
+
+
+def _period(pieces: List[bytes]) -> Key | None:
+    """The names and widths of the few commands that a large packet begins with again and again, to all appearances."""
+    first, name = pieces[0], pieces[2]
+    names: List[bytes] = []
+    widths: List[int] = []
+    start = 0
+    for _ in range(MAX_PERIOD):
+        width = ARGUMENT_COUNT.get(pieces[start], 0)
+        stop = start + 2 * width + 1
+        if not width or 2 * stop + 2 >= len(pieces):
+            return None
+        names.append(pieces[start + 2])
+        widths.append(width)
+        if pieces[stop] == pieces[2 * stop] == first and pieces[stop + 2] == pieces[2 * stop + 2] == name:
+            return tuple(names), tuple(widths)
+        start = stop
+    return None
 
 
 def _run_length(pieces: List[bytes], start: int, stride: int) -> int:

@@ -8,7 +8,7 @@ the alternative. Nothing here refuses a command: whatever is not plainly in orde
 
 from __future__ import annotations
 
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, repeat
 from time import perf_counter_ns
 
 from protocol.encoder import encode_run, error_line
@@ -196,7 +196,10 @@ class Batches:
             dispatch.refreshed_ns = stamp
             dispatch.clock.refresh()
         dispatch.current = dispatch.caller = session
-        for (handler, counters, spec), argv in zip(plan.steps, pending):
+        steps: Any = plan.steps
+        if len(vectors) > plan.commands:  # the same again and again
+            steps = chain.from_iterable(repeat(steps, len(vectors) // plan.commands))
+        for (handler, counters, spec), argv in zip(steps, pending):
             if handler is None:
                 if spec.__class__ is tuple:  # neighbours
                     spec, count = spec

@@ -31,10 +31,11 @@ MIN_TOGETHER = 12  # from here on the columns of neighbours pay: 30 INCRs in a t
 class Plan:
     """`steps` are for each vector, or for neighbours together; `trips` what may stand before any of them."""
 
-    __slots__ = ("steps", "trips", "publishes", "last")
+    __slots__ = ("steps", "commands", "trips", "publishes", "last")
 
     def __init__(self, steps: List[Step], specs: List[CommandSpec]) -> None:
         self.steps = steps
+        self.commands = len(specs)
         self.trips = 0
         for spec in specs:
             self.trips |= spec.trips

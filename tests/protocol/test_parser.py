@@ -148,6 +148,35 @@ def test_a_packet_that_comes_again_is_split_like_any_other(seed):
     assert isinstance(vectors, Patterned) and vectors.pattern.names == tuple(name for name, _ in shape)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_packet_that_has_a_few_commands_many_times_is_split_like_any_other(seed):
+    rng = random.Random(seed)
+    shape = [(b"NAME%d" % rng.randrange(4), rng.randrange(4)) for _ in range(rng.randrange(1, 6))] + [(b"SET", 2)]
+    patterns = Patterns()
+    for is_plain in (True, False):
+        commands = [
+            [name, *[b"v" * rng.randrange(20) if is_plain else random_argument(rng) for _ in range(count)]]
+            for _ in range(100)
+            for name, count in shape
+        ]
+        data = b"".join(encode(*command) for command in commands)
+        if is_plain:
+            taken, used = split_run(data + b"*1\r\n$4", patterns)
+            assert isinstance(taken, Patterned) and (list(map(list, taken)), used) == (commands, len(data))
+            assert len(taken.pattern.names) <= len(shape)
+        other = commands[: rng.randrange(len(commands))] + [[b"PING"]] + commands
+        data = b"".join(encode(*command) for command in other)
+        parser = RequestParser(patterns=patterns)
+        found = []
+        for start in range(0, len(data), 50_000):
+            parser.feed(data[start : start + 50_000])
+            found += take_all(parser)
+        assert (found, parser.error) == (other, None)
+    plain = encode(b"SET", b"k", b"v") + encode(b"GET", b"k")
+    lie = plain * 100 + plain.replace(b"$1\r\nv", b"$2\r\nv") + plain
+    assert parse(lie, patterns=patterns) == incrementally(lie)
+
+
 def test_a_length_that_lies_is_found_in_a_packet_that_is_known():
     commands = [[b"MULTI"], [b"SET", b"k", b"v"], [b"GET", b"k"], [b"EXEC"]]
     patterns = learn(commands)
