@@ -267,13 +267,16 @@ class TlsConnection(Connection):
                 break
         self.stats.net_out += written
         if out or self.chunk:
-            self.count_output(len(self.chunk))
+            self.count_output()
             return False
         session.out_bytes = 0
         session.soft_limit_since_ms = 0
         if session.halted & CLOSING:
             session.doom()
         return True
+
+    def count_output(self, more: int = 0) -> None:
+        super().count_output(more + len(self.chunk))
 
     def close(self) -> None:
         """Tell the peer that nothing follows, without waiting for its answer."""
