@@ -147,7 +147,10 @@ class Bank(Role):
         self.decide((first, second, amount))
         source, target = f"bank:{first}", f"bank:{second}"
         self.ask("WATCH", source, target)
-        have, there = (int(value) for value in self.ask("MGET", source, target))
+        balances = self.ask("MGET", source, target)
+        if None in balances:
+            raise Violation(f"an account is gone: {source} and {target} are {shown(balances)}")
+        have, there = map(int, balances)
         if have < amount:
             self.ask("UNWATCH")
             return
