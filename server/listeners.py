@@ -127,21 +127,19 @@ class Listener:
         self.on_shortage = on_shortage
         self.config = services.config
         self.log = services.log
-        self.hoped_for = 1  # sockets: the next time
 
     def __call__(self) -> None:
         """Accept what waits, at most `max-new-connections-per-cycle` at a time.
 
-        Most come alone, and to be told that there is no other costs as much as to accept one: so the first wake-up asks
-        for one, and each that is not disappointed has the next ask for twice as many.
+        Most come alone, and to be told so costs 2 us; but who asks for CLIENT LIST behind several that have connected
+        is to see all of them.
         """
         config = self.config
         most = config.max_new_tls_connections_per_cycle if self.kind == "tls" else config.max_new_connections_per_cycle
-        for _ in range(min(self.hoped_for, most)):
+        for _ in range(most):
             try:
                 sock, address = self.socket.accept()
             except OSError as error:
-                self.hoped_for = 1
                 if error.errno in SHORTAGE:
                     self.log.warning("Error accepting a client connection: %s" % (error.strerror or error))
                     self.on_shortage(self)
@@ -149,7 +147,6 @@ class Listener:
                     self.log.warning("Accepting client connection: %s" % (error.strerror or error))
                 return
             self.on_accept(sock, address, self.kind)
-        self.hoped_for = min(2 * self.hoped_for, most)
 
     def close(self) -> None:
         self.socket.close()

@@ -114,7 +114,7 @@ class Listening:
         listener = Listener(sock, kind, self.on_accept, self.pause, self.services)
         self.listeners.append(listener)
         self.set_options(self.services.config)
-        self.reactor.watch_door(sock, listener)
+        self.reactor.watch(sock, listener)
 
     def kinds(self) -> List[str]:
         """tcp, unix, tls: each once, in the order they were bound."""
@@ -126,7 +126,7 @@ class Listening:
 
         def resume() -> None:
             if listener in self.listeners:
-                self.reactor.watch_door(listener.socket, listener)
+                self.reactor.watch(listener.socket, listener)
 
         self.services.timers.at(monotonic() + SHORTAGE_PAUSE_S, resume)
 

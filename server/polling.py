@@ -39,11 +39,10 @@ class Poller:
     def modify(self, sock: Any, events: int, target: Any) -> None:
         self.selector.modify(sock, events, target)
 
-    def unregister(self, sock: Any) -> Any:
-        """Forget a socket; what stood for it, or KeyError if it is not registered."""
+    def unregister(self, sock: Any) -> None:
+        """Forget a socket; KeyError if it is not registered."""
         key = self.selector.unregister(sock)
         self.targets.pop(key.fd, None)
-        return key.data
 
     def close(self) -> None:
         self.targets.clear()

@@ -1,9 +1,9 @@
 """The event loop: wait, read all, run all, write all.
 
 A hand-written reactor over `selectors`. Each turn waits for the next timer at most, reads once from every ready
-connection, runs what they sent, does what must happen before sleeping in one documented order, writes each output once,
-lets new clients in and closes doomed connections. System calls stand together and the interpreter's work stands
-together: read, run and write connection by connection costs 30 % at a pipeline depth of 16.
+connection, runs what they sent, does what must happen before sleeping in one documented order, writes each output once
+and closes doomed connections. System calls stand together and the interpreter's work stands together: read, run and
+write connection by connection costs 30 % at a pipeline depth of 16.
 
 Writability is armed only for leftovers of a write; nothing else ever calls `selector.modify`. An error on one
 connection ends that connection, never the loop; one that belongs to no connection is logged, and the loop goes on.
@@ -19,7 +19,7 @@ from server.session import DOOMED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Set
+    from typing import Any, Callable, List
 
     from server.connection import Connection
     from server.services import Services
@@ -44,8 +44,6 @@ class Reactor:
         self.timers.on_fault = self.try_later
         self.leftovers: List[Connection] = []
         self.running: List[Connection] = []  # this turn's, while they run
-        self.doors: Set[Callable[[], None]] = set()  # of what is watched, who lets new clients in
-        self.knocked: List[Callable[[], None]] = []  # of them, those with somebody outside
         self.before_sleep: List[Callable[[], None]] = []  # in order; see server.app
         self.connection_class: Any = None  # set by server.app, so that the commonest case is one comparison
         self.on_close: Callable[[Connection], None] = lambda connection: None
@@ -59,13 +57,8 @@ class Reactor:
         """Call back when a socket that is no client connection becomes readable."""
         self.selector.register(sock, READ, call)
 
-    def watch_door(self, sock: Any, call: Callable[[], None]) -> None:
-        """`watch` a listening socket: it is seen to when those who are in have been answered."""
-        self.doors.add(call)
-        self.watch(sock, call)
-
     def unwatch(self, sock: Any) -> None:
-        self.doors.discard(self.selector.unregister(sock))
+        self.selector.unregister(sock)
 
     def add(self, connection: Connection) -> None:
         """Serve a new connection, first with what it has sent already: most speak at once, and need not be waited for.
@@ -118,8 +111,6 @@ class Reactor:
         self.run_all(ready, started_ns)
         self.before_sleeping()
         self.write_all(ready)
-        if self.knocked:
-            self.open_doors()
         if self.services.doomed:
             self.close_doomed()
         stats = self.services.stats
@@ -137,29 +128,16 @@ class Reactor:
         for target, mask in events:
             if target.__class__ is not self.connection_class:
                 if callable(target):
-                    if target in self.doors:
-                        self.knocked.append(target)
-                    else:
-                        self.call(target)
+                    try:
+                        target()
+                    except Exception:
+                        self.note_fault("while a socket of the server's own was read")
                     continue
             if mask & WRITE and target.armed:
                 self.services.unsent.append(target.session)
             if mask & READ and not (waiting is not None and target in waiting) and target.receive():
                 ready.append(target)
         return ready
-
-    def open_doors(self) -> None:
-        """Let new clients in: last, as whoever is in has waited longer."""
-        knocked, self.knocked = self.knocked, []
-        for door in knocked:
-            self.call(door)
-
-    def call(self, target: Callable[[], None]) -> None:
-        """See to a socket that is no client's."""
-        try:
-            target()
-        except Exception:
-            self.note_fault("while a socket of the server's own was read")
 
     def run_all(self, ready: List[Connection], started_ns: int) -> None:
         """Run each connection's input; past the budget the rest is left for the next turn."""
@@ -191,8 +169,6 @@ class Reactor:
             except Exception:
                 self.end_faulty(connection)
         self.write_all(ready)
-        if self.knocked:
-            self.open_doors()
         if self.services.doomed:
             self.close_doomed()
 

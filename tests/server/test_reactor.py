@@ -218,26 +218,14 @@ def test_no_turn_lets_more_clients_in_than_max_new_connections_per_cycle(app, mo
         assert max(after - before for before, after in zip(counts, counts[1:])) == most
 
 
-def test_who_is_in_is_answered_before_others_are_let_in(app, monkeypatch):
-    with connect(app) as inside, socket.socket(socket.AF_UNIX) as outside:
-        answers = []
-        inside.setblocking(False)
-        (listener,) = app.listening.listeners
-        accept = listener.on_accept
-
-        def look_then_accept(*new):
-            answers.append(inside.recv(100))
-            accept(*new)
-
-        monkeypatch.setattr(listener, "on_accept", look_then_accept)
-        outside.connect(app.config.unixsocket)
-        outside.sendall(b"PING\r\n")
-        inside.sendall(b"PING\r\n")
+def test_who_has_connected_is_there_for_those_who_ask_behind_it(app):
+    with connect(app) as inside, ExitStack() as stack:
+        for _ in range(5):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(app.config.unixsocket)
+        inside.sendall(b"CLIENT LIST\r\n")
         app.reactor.turn(0.1)
-        assert answers == [b"+PONG\r\n"]
-        outside.settimeout(5)
-        app.reactor.turn(0.1)
-        assert outside.recv(100) == b"+PONG\r\n"
+        assert inside.recv(10_000).count(b"\nid=") == 6
 
 
 def test_what_a_new_client_has_sent_already_needs_no_waiting_for(app):
